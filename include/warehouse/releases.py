@@ -1,0 +1,359 @@
+"""Releases: a whole warehouse built where nobody looks, published by moving views.
+
+    building ──▶ audited ──▶ published ◀──▶ superseded
+        └───────────┴──▶ failed
+
+Every function takes a connection that acts as `gamebot_owner` and leaves no open transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+from pydantic import BaseModel, ConfigDict
+
+from include.warehouse.publication import point_layers_at
+from include.warehouse.schemas import (
+    AUDITOR,
+    LOADER,
+    SCHEMA_OWNERS,
+    TRANSFORMER,
+    Layer,
+    SourceKind,
+    layers_up_to,
+    release_schema,
+)
+
+State = Literal["building", "audited", "published", "superseded", "failed"]
+
+# A layer may be published only when every one of these tools has looked at it.
+AUDITS: dict[Layer, tuple[str, ...]] = {
+    "bronze": ("soda",),
+    "silver": ("dbt", "soda"),
+    "gold": ("dbt", "great_expectations"),
+}
+
+
+class ReleaseError(RuntimeError):
+    """A release cannot do what was asked of it; the message says why and what to do."""
+
+
+class Release(BaseModel):
+    """One row of `ops.releases`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    release_id: int
+    state: State
+    source_kind: SourceKind
+    source_version: str
+    source_fingerprint: str
+    source_note: str | None
+    code_fingerprint: str
+    target_layer: Layer
+    triggered_by: str
+    opened_at: datetime
+    built_at: datetime | None
+    audited_at: datetime | None
+    published_at: datetime | None
+    closed_at: datetime | None
+    pruned_at: datetime | None
+    failure: str | None
+
+
+def open_release(
+    connection: psycopg.Connection,
+    *,
+    source_kind: SourceKind,
+    source_version: str,
+    source_fingerprint: str,
+    source_note: str | None,
+    code_fingerprint: str,
+    target_layer: Layer,
+    triggered_by: str,
+) -> int:
+    """Start a release: its row in `ops.releases` and its empty schemas. Returns its number.
+
+    One release is built at a time, so whatever is still `building` belongs to a run that died: it
+    is closed as failed first, and its schemas are dropped.
+    """
+    with connection.transaction():
+        orphans = connection.execute(
+            "select release_id from ops.releases where state in ('building', 'audited') for update"
+        ).fetchall()
+        for (orphan,) in orphans:
+            fail_release(connection, orphan, "interrupted: its run ended without closing it")
+            _drop_schemas(connection, orphan)
+        inserted = connection.execute(
+            """
+            insert into ops.releases (
+                source_kind, source_version, source_fingerprint, source_note,
+                code_fingerprint, target_layer, triggered_by
+            )
+            values (%s, %s, %s, %s, %s, %s, %s)
+            returning release_id
+            """,
+            (
+                source_kind,
+                source_version,
+                source_fingerprint,
+                source_note,
+                code_fingerprint,
+                target_layer,
+                triggered_by,
+            ),
+        )
+        release_id: int = inserted.fetchall()[0][0]
+        for layer, owner in SCHEMA_OWNERS.items():
+            _create_schema(connection, release_schema(layer, release_id), owner)
+    return release_id
+
+
+def mark_built(connection: psycopg.Connection, release_id: int) -> None:
+    """Note that dbt finished the release without an error."""
+    with connection.transaction():
+        connection.execute(
+            "update ops.releases set built_at = clock_timestamp() where release_id = %s",
+            (release_id,),
+        )
+
+
+def publish_release(connection: psycopg.Connection, release_id: int) -> tuple[Layer, ...]:
+    """Let readers see a release that passed its audits. Returns the layers published.
+
+    Raises:
+        ReleaseError: the release is not being built any more, an audit is missing from
+            `ops.check_results`, or a blocking check failed; nothing changes for readers.
+        PublicationBlocked: a view that somebody built on a public table needs a column that the
+            release no longer has.
+    """
+    release = get_release(connection, release_id)
+    if release.state not in ("building", "audited"):
+        raise ReleaseError(
+            f"Release {release_id} is {release.state} and cannot be published by a run. "
+            f"To show an earlier release again: make rollback RELEASE={release_id}."
+        )
+    layers = layers_up_to(release.target_layer)
+    _require_audits(connection, release_id, layers)
+    with connection.transaction():
+        connection.execute(
+            "update ops.releases set state = 'audited', audited_at = clock_timestamp() "
+            "where release_id = %s",
+            (release_id,),
+        )
+    _publish(connection, release_id, layers)
+    return layers
+
+
+def roll_back(connection: psycopg.Connection, release_id: int) -> tuple[Layer, ...]:
+    """Let readers see an earlier release again. Returns the layers that changed.
+
+    Raises:
+        ReleaseError: the release was never published, is the published one, or its tables are gone.
+        PublicationBlocked: as for `publish_release`.
+    """
+    release = get_release(connection, release_id)
+    if release.state != "superseded":
+        raise ReleaseError(
+            f"Release {release_id} is {release.state}: only a superseded release can come back. "
+            "See them with make releases."
+        )
+    if release.pruned_at:
+        raise ReleaseError(
+            f"The tables of release {release_id} were dropped on {release.pruned_at:%Y-%m-%d}. "
+            f"Build its data again: make run REF={release.source_version} FORCE=1."
+        )
+    layers = layers_up_to(release.target_layer)
+    _publish(connection, release_id, layers)
+    return layers
+
+
+def fail_release(connection: psycopg.Connection, release_id: int, reason: str) -> bool:
+    """Close a release that did not get as far as its publication. Returns whether it was open."""
+    with connection.transaction():
+        closed = connection.execute(
+            """
+            update ops.releases
+            set state = 'failed', closed_at = clock_timestamp(), failure = coalesce(failure, %s)
+            where release_id = %s and state in ('building', 'audited')
+            """,
+            (reason, release_id),
+        )
+    return closed.rowcount == 1
+
+
+def note_failure(connection: psycopg.Connection, release_id: int, reason: str) -> None:
+    """Keep the first reason why an open release will fail."""
+    with connection.transaction():
+        connection.execute(
+            "update ops.releases set failure = coalesce(failure, %s) "
+            "where release_id = %s and state in ('building', 'audited')",
+            (reason, release_id),
+        )
+
+
+def prune_releases(connection: psycopg.Connection, keep: int = 3) -> list[int]:
+    """Drop the tables of old releases; their rows in `ops` stay. Returns what was dropped.
+
+    Kept are the last `keep` releases that readers saw, whatever a public view shows, the newest
+    failed release (its tables are the evidence) and a release that is being built.
+    """
+    with connection.transaction():
+        dropped = [
+            release_id
+            for (release_id,) in connection.execute(
+                """
+                select release_id from ops.releases
+                where
+                    pruned_at is null
+                    and state in ('published', 'superseded', 'failed')
+                    and release_id not in (select release_id from ops.published_layers)
+                    and release_id not in (
+                        select release_id from ops.releases
+                        where state in ('published', 'superseded')
+                        order by published_at desc limit %s
+                    )
+                    and release_id not in (
+                        select release_id from ops.releases
+                        where state = 'failed'
+                        order by release_id desc limit 1
+                    )
+                order by release_id
+                """,
+                (keep,),
+            ).fetchall()
+        ]
+        for release_id in dropped:
+            _drop_schemas(connection, release_id)
+    return dropped
+
+
+def get_release(connection: psycopg.Connection, release_id: int) -> Release:
+    """Return one release.
+
+    Raises:
+        ReleaseError: there is no such release.
+    """
+    releases = _select(connection, "where release_id = %s", (release_id,))
+    if not releases:
+        raise ReleaseError(f"There is no release {release_id}. See them with make releases.")
+    return releases[0]
+
+
+def list_releases(connection: psycopg.Connection) -> list[Release]:
+    """Return all releases, newest first."""
+    return _select(connection, "order by release_id desc")
+
+
+def published_release(connection: psycopg.Connection, layer: Layer = "bronze") -> Release | None:
+    """Return the release that readers see in `layer`, if anything was ever published there."""
+    releases = _select(
+        connection,
+        "where release_id in (select release_id from ops.published_layers where layer = %s)",
+        (layer,),
+    )
+    return releases[0] if releases else None
+
+
+def _select(
+    connection: psycopg.Connection, clause: LiteralString, parameters: tuple[object, ...] = ()
+) -> list[Release]:
+    with connection.transaction(), connection.cursor(row_factory=class_row(Release)) as cursor:
+        query = sql.SQL("select * from ops.releases {}").format(sql.SQL(clause))
+        return cursor.execute(query, parameters).fetchall()
+
+
+def _create_schema(connection: psycopg.Connection, schema: str, owner: str) -> None:
+    names = {
+        "schema": sql.Identifier(schema),
+        "owner": sql.Identifier(owner),
+        "readers": sql.SQL(", ").join(
+            sql.Identifier(role)
+            for role in ((TRANSFORMER, AUDITOR) if owner == LOADER else (AUDITOR,))
+        ),
+    }
+    for statement in (
+        "create schema {schema} authorization {owner}",
+        "grant usage on schema {schema} to {readers}",
+        "alter default privileges for role {owner} in schema {schema} "
+        "grant select on tables to {readers}",
+    ):
+        connection.execute(sql.SQL(statement).format(**names))
+
+
+def _drop_schemas(connection: psycopg.Connection, release_id: int) -> None:
+    for layer in reversed(SCHEMA_OWNERS):
+        connection.execute(
+            sql.SQL("drop schema if exists {} cascade").format(
+                sql.Identifier(release_schema(layer, release_id))
+            )
+        )
+    connection.execute(
+        "update ops.releases set pruned_at = clock_timestamp() where release_id = %s", (release_id,)
+    )
+
+
+def _require_audits(
+    connection: psycopg.Connection, release_id: int, layers: tuple[Layer, ...]
+) -> None:
+    """A release is good because every audit said so, not because no task happened to fail."""
+    with connection.transaction():
+        found = connection.execute(
+            """
+            select layer, tool, array_agg(check_id order by check_id)
+                filter (where outcome = 'error' or (severity = 'blocking' and outcome = 'failed'))
+            from ops.check_results
+            where release_id = %s
+            group by layer, tool
+            """,
+            (release_id,),
+        ).fetchall()
+    audited = {(layer, tool) for layer, tool, _ in found}
+    missing = [
+        f"{tool} on {layer}"
+        for layer in layers
+        for tool in AUDITS[layer]
+        if (layer, tool) not in audited
+    ]
+    failed = [check for _, _, checks in found for check in checks or ()]
+    if missing:
+        raise ReleaseError(f"Release {release_id} was not audited by {', '.join(missing)}.")
+    if failed:
+        raise ReleaseError(
+            f"Release {release_id} failed {len(failed)} checks: {', '.join(failed)}."
+        )
+
+
+def _publish(connection: psycopg.Connection, release_id: int, layers: tuple[Layer, ...]) -> None:
+    def record() -> None:
+        connection.execute(
+            """
+            insert into ops.published_layers (layer, release_id, published_at)
+            select layer, %s, clock_timestamp() from unnest(%s::text[]) as layer
+            on conflict (layer) do update
+            set release_id = excluded.release_id, published_at = excluded.published_at
+            """,
+            (release_id, list(layers)),
+        )
+        connection.execute(
+            """
+            update ops.releases
+            set state = 'superseded', closed_at = clock_timestamp()
+            where state = 'published' and release_id <> %s
+            """,
+            (release_id,),
+        )
+        connection.execute(
+            """
+            update ops.releases
+            set state = 'published', published_at = clock_timestamp(), closed_at = null
+            where release_id = %s
+            """,
+            (release_id,),
+        )
+
+    point_layers_at(connection, release_id, layers, and_record=record)

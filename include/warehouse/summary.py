@@ -1,0 +1,77 @@
+"""What a person wants to know about a release, in numbers."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+from pydantic import BaseModel
+
+from include.warehouse.releases import Release, get_release
+from include.warehouse.schemas import Layer, layers_up_to, release_schema
+
+
+class ReleaseSummary(BaseModel):
+    """A release with its exact row counts and what its checks said."""
+
+    release: Release
+    rows: dict[Layer, dict[str, int]]
+    """Rows per table, per layer; empty once the release was pruned."""
+    checks: dict[str, dict[str, int]]
+    """Number of checks per outcome, per tool."""
+    problems: list[str]
+    """Every check that did not pass, blocking ones first."""
+    drift: list[str]
+    """Differences between upstream and the dataset catalogue."""
+
+
+def release_summary(connection: psycopg.Connection, release_id: int) -> ReleaseSummary:
+    """Count and collect what `ReleaseSummary` holds.
+
+    Args:
+        connection: acting as `gamebot_owner`.
+
+    Raises:
+        ReleaseError: there is no such release.
+    """
+    release = get_release(connection, release_id)
+    with connection.transaction():
+        rows = {
+            layer: _rows_per_table(connection, release_schema(layer, release_id))
+            for layer in layers_up_to(release.target_layer)
+        }
+        checks: dict[str, dict[str, int]] = {}
+        for tool, outcome, count in connection.execute(
+            "select tool, outcome, count(*) from ops.check_results where release_id = %s "
+            "group by tool, outcome order by tool, outcome",
+            (release_id,),
+        ):
+            checks.setdefault(tool, {})[outcome] = count
+        problems = [
+            f"{outcome}: {table} - {description}" + (f" ({message})" if message else "")
+            for outcome, table, description, message in connection.execute(
+                "select outcome, table_name, description, message from ops.check_results "
+                "where release_id = %s and outcome <> 'passed' "
+                "order by severity = 'warning', tool, table_name, check_id",
+                (release_id,),
+            )
+        ]
+        drift = [
+            f"{dataset}{'.' + column if column else ''}: {kind.replace('_', ' ')} ({detail})"
+            for dataset, column, kind, detail in connection.execute(
+                "select dataset, column_name, kind, detail from ops.schema_drift "
+                "where release_id = %s order by severity, dataset, column_name, kind",
+                (release_id,),
+            )
+        ]
+    return ReleaseSummary(release=release, rows=rows, checks=checks, problems=problems, drift=drift)
+
+
+def _rows_per_table(connection: psycopg.Connection, schema: str) -> dict[str, int]:
+    tables = connection.execute(
+        "select tablename from pg_tables where schemaname = %s order by tablename", (schema,)
+    ).fetchall()
+    counts = {}
+    for (table,) in tables:
+        query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
+        (counts[table],) = connection.execute(query).fetchone() or (0,)
+    return counts
