@@ -1,0 +1,138 @@
+with events as (
+    select * from {{ source('bronze', 'advantage_movement') }}
+),
+
+details as (
+    select * from {{ source('bronze', 'advantage_details') }}
+),
+
+categories as (
+    select * from {{ ref('advantage_categories') }}
+),
+
+castaways as (
+    select * from {{ source('bronze', 'castaways') }}
+),
+
+-- Upstream names the targets of two plays without their ids.
+targets_by_name as (
+    select
+        events.version_season,
+        events.advantage_id,
+        events.sequence_id,
+        array_agg(castaways.castaway_id order by target.position) as targets
+    from events
+    cross join lateral regexp_split_to_table(events.played_for, ',\s*') with ordinality as target (castaway, position)
+    inner join castaways
+        on
+            events.version_season = castaways.version_season
+            and target.castaway = castaways.castaway
+    where events.played_for_id is null
+    group by events.version_season, events.advantage_id, events.sequence_id
+),
+
+-- An advantage can be shared: upstream then writes all its holders into one castaway_id.
+held as (
+    select
+        events.version_season,
+        events.advantage_id,
+        events.sequence_id,
+        holder.castaway_id,
+        array_remove(regexp_split_to_array(events.castaway_id, ',\s*'), holder.castaway_id) as co_holders,
+        coalesce(regexp_split_to_array(events.played_for_id, ',\s*'), targets_by_name.targets) as targets,
+        events.episode,
+        events.day,
+        events.sog_id,
+        events.event,
+        events.success,
+        events.votes_nullified
+    from events
+    left join lateral regexp_split_to_table(events.castaway_id, ',\s*') as holder (castaway_id) on true
+    left join targets_by_name
+        on
+            events.version_season = targets_by_name.version_season
+            and events.advantage_id = targets_by_name.advantage_id
+            and events.sequence_id = targets_by_name.sequence_id
+),
+
+categorised as (
+    select
+        *,
+        case
+            when event = 'Found' then 'obtained_found'
+            -- 'Recieved' is upstream's spelling in four rows.
+            when event in ('Received', 'Recieved', 'Won', 'Bought', 'Stolen') then 'obtained_other'
+            when event = 'Found (beware)' then 'beware_found'
+            when event = 'Played' then 'played'
+            when event in ('Expired', 'Lost', 'Destroyed', 'Discarded') then 'lost_or_expired'
+            when event like '% with advantage' then 'left_with'
+            when event in ('Activated', 'Absorbed', 'Banked') or event like 'Became %' then 'changed'
+        end as event_category
+    from held
+),
+
+-- A beware advantage is found, and found again once its task is done: one acquisition.
+acquisitions as (
+    select
+        version_season,
+        advantage_id,
+        castaway_id,
+        min(sequence_id) as first_sequence_id
+    from categorised
+    where event_category in ('obtained_found', 'obtained_other', 'beware_found')
+    group by version_season, advantage_id, castaway_id
+),
+
+final as (
+    select
+        {{ surrogate_key([
+            'events.version_season', 'events.advantage_id', 'events.sequence_id', 'events.castaway_id',
+        ]) }} as advantage_strategy_key,
+        events.version_season,
+        events.advantage_id,
+        events.sequence_id,
+        events.castaway_id,
+        nullif(array_to_string(events.co_holders, ', '), '') as co_castaway_ids,
+        coalesce(cardinality(events.co_holders) > 0, false) as joint_play,
+        events.episode,
+        events.day,
+        events.sog_id,
+        lower(events.event) as event_type,
+        events.event_category,
+        acquisitions.first_sequence_id is not null as is_first_acquisition,
+        case when cardinality(events.targets) = 1 then events.targets[1] end as target_castaway_id,
+        array_to_string(events.targets, ', ') as target_castaway_ids,
+        coalesce(cardinality(events.targets) > 1, false) as multi_target_play,
+        case when events.event_category = 'played' then lower(events.success) end as success_outcome,
+        events.votes_nullified,
+        details.advantage_type,
+        categories.advantage_category,
+        details.clue_details,
+        details.location_found,
+        details.conditions,
+        {%- set flags = {
+            'played_successfully': "events.success = 'Yes'",
+            'played_unsuccessfully': "events.success = 'No'",
+            'played_not_needed': "events.success = 'Not needed'",
+            'played_for_self': 'events.castaway_id = any(events.targets)',
+            'played_for_others': 'events.castaway_id != any(events.targets)',
+        } %}
+        {%- for flag, condition in flags.items() %}
+        case when events.event_category = 'played' then cast({{ condition }} as integer) else 0 end
+            as {{ flag }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from categorised as events
+    left join details
+        on
+            events.version_season = details.version_season
+            and events.advantage_id = details.advantage_id
+    left join categories on details.advantage_type = categories.advantage_type
+    left join acquisitions
+        on
+            events.version_season = acquisitions.version_season
+            and events.advantage_id = acquisitions.advantage_id
+            and events.castaway_id = acquisitions.castaway_id
+            and events.sequence_id = acquisitions.first_sequence_id
+)
+
+select * from final
