@@ -1,0 +1,301 @@
+"""Load one source into the bronze schema of one release: everything, or nothing.
+
+All files are fetched, read and held against the contract before the first row is written; then one
+transaction creates and fills every table. Each file is read twice, so that memory holds one dataset
+at a time. What happened is recorded in `ops` in any case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+from pydantic import BaseModel
+
+from include.ingestion.catalog import POSTGRES_TYPES, Catalog, ColumnType, load_catalog
+from include.ingestion.contract import (
+    DatasetSize,
+    Drift,
+    Shape,
+    check_columns,
+    check_datasets,
+    check_sizes,
+    refuse_blocking,
+)
+from include.ingestion.reader import Table
+from include.ingestion.sources import FetchedSource, ResolvedSource, fetch
+from include.warehouse.schemas import release_schema
+
+log = logging.getLogger(__name__)
+
+ROW_NUMBER, RELEASE_ID = "_row_number", "_release_id"
+
+
+class BronzeReport(BaseModel):
+    """What was loaded.
+
+    Attributes:
+        datasets: tables created.
+        rows: rows in all of them.
+        drift: differences from the catalogue that did not stop the load.
+    """
+
+    datasets: int
+    rows: int
+    drift: list[Drift]
+
+
+def load_bronze(
+    connection: psycopg.Connection,
+    release_id: int,
+    source: ResolvedSource,
+    *,
+    accept_falls: Collection[str] = (),
+    on_progress: Callable[[str], None] = log.info,
+) -> BronzeReport:
+    """Load every dataset of a source into `bronze_r<release_id>`, in place of an earlier attempt.
+
+    Args:
+        connection: outside a transaction, acting as the role that owns the schema and may insert
+            into and delete from `ops.ingestion_runs`, `dataset_versions` and `schema_drift`.
+        release_id: an open release.
+        source: what `resolve_source` returned.
+        accept_falls: datasets in which fewer rows or seasons than published are meant.
+        on_progress: called with one line for a person per step.
+
+    Raises:
+        ContractViolation: the source changed in a way that must not reach readers.
+        SourceError: the source cannot be reached or does not hold what was resolved.
+        UnreadableFile: a file is damaged or of an unknown form.
+        psycopg.Error: the warehouse refuses the data.
+    """
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        raise ValueError("load_bronze needs a connection outside a transaction: commit first.")
+    catalog = load_catalog()
+    unknown = set(accept_falls) - catalog.datasets.keys()
+    if unknown:
+        raise ValueError(f"accept_falls names unknown datasets: {', '.join(sorted(unknown))}.")
+    started_at = datetime.now(UTC)
+    drift: list[Drift] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="gamebot-bronze-") as folder:
+            if source.note:
+                on_progress(f"source  {source.note}")
+            fetched = fetch(source, catalog.datasets.keys(), Path(folder), on_progress)
+            published = _published_sizes(connection)
+            shapes = _inspect(catalog, source, fetched, drift)
+            drift += check_sizes(catalog, shapes, published, accept_falls)
+            for finding in drift:
+                on_progress(f"drift   {finding.severity}  {finding.kind}  {finding}")
+            refuse_blocking(drift)
+            rows = sum(shape.rows for shape in shapes.values())
+            with connection.transaction():
+                _write_tables(connection, release_id, fetched, shapes, on_progress)
+                _record(connection, release_id, source, started_at, shapes, drift)
+                _record_files(connection, release_id, source, fetched, shapes)
+    except BaseException as error:
+        # The data is rolled back; why must not be. A dead connection leaves only the log.
+        with contextlib.suppress(psycopg.OperationalError):
+            connection.rollback()
+            with connection.transaction():
+                _record(connection, release_id, source, started_at, {}, drift, error)
+        raise
+    on_progress(f"bronze  {rows:,} rows in {len(shapes)} tables")
+    return BronzeReport(datasets=len(shapes), rows=rows, drift=drift)
+
+
+def _published_sizes(connection: psycopg.Connection) -> dict[str, DatasetSize]:
+    with connection.transaction():
+        found = connection.execute(
+            """
+            select dataset, rows, seasons
+            from ops.dataset_versions
+            join ops.published_layers using (release_id)
+            where layer = 'bronze'
+            """
+        ).fetchall()
+    return {name: DatasetSize(rows=rows, seasons=seasons) for name, rows, seasons in found}
+
+
+def _inspect(
+    catalog: Catalog, source: ResolvedSource, fetched: FetchedSource, drift: list[Drift]
+) -> dict[str, Shape]:
+    """Read every dataset once; add what differs from the catalogue to `drift`."""
+    drift += check_datasets(catalog, fetched.files.keys(), fetched.unknown, source.kind)
+    shapes = {}
+    for name, dataset in catalog.datasets.items():
+        if name in fetched.files:
+            shapes[name], found = check_columns(name, dataset, fetched.read(name), source.kind)
+            drift += found
+    return shapes
+
+
+def _write_tables(
+    connection: psycopg.Connection,
+    release_id: int,
+    fetched: FetchedSource,
+    shapes: Mapping[str, Shape],
+    on_progress: Callable[[str], None],
+) -> None:
+    schema = release_schema("bronze", release_id)
+    leftovers = connection.execute(
+        "select tablename from pg_tables where schemaname = %s", (schema,)
+    ).fetchall()
+    for (leftover,) in leftovers:
+        # Without cascade: a release that readers see has views on it and must not be reloaded.
+        connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, leftover)))
+    for number, (name, shape) in enumerate(shapes.items(), start=1):
+        _write_table(
+            connection, sql.Identifier(schema, name), fetched.read(name), shape, release_id
+        )
+        on_progress(f"bronze  {number:2}/{len(shapes)}  {name}  {shape.rows:,} rows")
+
+
+def _write_table(
+    connection: psycopg.Connection,
+    target: sql.Identifier,
+    table: Table,
+    shape: Shape,
+    release_id: int,
+) -> None:
+    types = {column: POSTGRES_TYPES[kind] for column, kind in shape.columns.items()}
+    types |= {ROW_NUMBER: "integer", RELEASE_ID: "integer"}
+    definitions = [
+        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))
+        for column, kind in types.items()
+    ]
+    connection.execute(
+        sql.SQL("create table {} ({})").format(target, sql.SQL(", ").join(definitions))
+    )
+    columns = [
+        _sql_values(table.frame[column], kind) if column in table.frame else repeat(None)
+        for column, kind in shape.columns.items()
+    ]
+    rows = zip(*columns, range(1, shape.rows + 1), repeat(release_id), strict=False)
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(sql.SQL("copy {} from stdin (format binary)").format(target)) as copy,
+    ):
+        copy.set_types(list(types.values()))
+        for row in rows:
+            copy.write_row(row)
+    # dbt runs next, and plans badly on a table without statistics.
+    connection.execute(sql.SQL("analyze {}").format(target))
+
+
+def _sql_values(values: pd.Series, kind: ColumnType) -> list[Any]:
+    """Return Python values for COPY, None for what is missing.
+
+    A double that is not a number (R's NaN, as in the mean of no values) is missing too: `is.na()`
+    is true for it in R, and in SQL a stored NaN sorts above every number and spoils every average.
+    """
+    if kind not in ("integer", "double"):
+        return values.astype(object).where(values.notna(), None).tolist()
+    numbers = values.to_numpy(dtype="float64", na_value=np.nan)
+    missing = np.isnan(numbers)
+    if kind == "integer":
+        numbers = np.where(missing, 0, numbers).astype(np.int64)
+    known = numbers.astype(object)
+    known[missing] = None
+    return known.tolist()
+
+
+def _record(
+    connection: psycopg.Connection,
+    release_id: int,
+    source: ResolvedSource,
+    started_at: datetime,
+    shapes: Mapping[str, Shape],
+    drift: list[Drift],
+    error: BaseException | None = None,
+) -> None:
+    """Record this attempt, and what it found in place of what an earlier attempt found."""
+    connection.execute(
+        """
+        insert into ops.ingestion_runs (
+            release_id, source_kind, source_version, source_location, source_note, status,
+            datasets, rows, started_at, finished_at, failure
+        )
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s)
+        """,
+        (
+            release_id,
+            source.kind,
+            source.version,
+            source.location,
+            source.note,
+            "failed" if error else "succeeded",
+            len(shapes),
+            sum(shape.rows for shape in shapes.values()),
+            started_at,
+            f"{type(error).__name__}: {error}" if error else None,
+        ),
+    )
+    connection.execute("delete from ops.schema_drift where release_id = %s", (release_id,))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into ops.schema_drift (
+                release_id, dataset, column_name, kind, severity, detail
+            )
+            values (%s, %s, %s, %s, %s, %s)
+            """,
+            [
+                (
+                    release_id,
+                    finding.dataset,
+                    finding.column_name,
+                    finding.kind,
+                    finding.severity,
+                    finding.detail,
+                )
+                for finding in drift
+            ],
+        )
+
+
+def _record_files(
+    connection: psycopg.Connection,
+    release_id: int,
+    source: ResolvedSource,
+    fetched: FetchedSource,
+    shapes: Mapping[str, Shape],
+) -> None:
+    connection.execute("delete from ops.dataset_versions where release_id = %s", (release_id,))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into ops.dataset_versions (
+                release_id, dataset, source_kind, source_version, file_name, sha256, etag,
+                size_bytes, rows, columns, seasons
+            )
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
+            [
+                (
+                    release_id,
+                    name,
+                    source.kind,
+                    source.version,
+                    fetched.files[name].path.name,
+                    fetched.files[name].sha256,
+                    fetched.files[name].etag,
+                    fetched.files[name].size,
+                    shape.rows,
+                    len(shape.columns),
+                    None if shape.seasons is None else len(shape.seasons),
+                )
+                for name, shape in shapes.items()
+            ],
+        )
