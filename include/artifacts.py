@@ -1,0 +1,30 @@
+"""Files that a run leaves for people: pages and reports, kept at `GAMEBOT_ARTIFACTS_URL`.
+
+Any URL that Airflow's ObjectStoragePath understands will do, such as `s3://connection@bucket/path`;
+the default is a folder in the temporary directory, good for one machine only.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def artifacts_url() -> str:
+    """Return where artefacts are kept, without a slash at its end."""
+    default = f"file://{tempfile.gettempdir()}/gamebot-artifacts"
+    return os.environ.get("GAMEBOT_ARTIFACTS_URL", default).rstrip("/")
+
+
+def upload_folder(folder: Path, release_id: int, name: str) -> str:
+    """Copy a folder to `<artifacts url>/releases/<release>/<name>` and return that URL."""
+    from airflow.sdk import ObjectStoragePath
+
+    target = ObjectStoragePath(f"{artifacts_url()}/releases/{release_id}/{name}")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(folder).as_posix()
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    return str(target)

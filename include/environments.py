@@ -1,0 +1,112 @@
+"""The two virtualenvs beside Airflow's own, and how a program of theirs is run.
+
+dbt and the audit tools need packages that Airflow's constraints forbid, so they live in
+environments of their own, built by `scripts/build_environments.sh`. Each is looked for, in this
+order, where a variable says, where the image has it, and in the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+Environment = Literal["dbt", "quality"]
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+IMAGE_ENVIRONMENTS = Path("/usr/local/gamebot/venvs")
+CHECKOUT_ENVIRONMENTS = PROJECT_DIR / ".venvs"
+LINES_KEPT_FOR_ERRORS = 20
+
+# None of the tools may phone home: it leaks what runs here and stalls where nothing resolves.
+NO_TELEMETRY = {
+    "DO_NOT_TRACK": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "GX_ANALYTICS_ENABLED": "False",
+    "SCARF_NO_ANALYTICS": "true",
+}
+
+
+class MissingEnvironment(RuntimeError):
+    """A virtualenv that a step needs was not built."""
+
+
+class CommandFailed(RuntimeError):
+    """A program ended with an exit code other than 0; the message holds its last lines."""
+
+    def __init__(self, program: str, returncode: int, last_lines: Sequence[str]) -> None:
+        self.returncode = returncode
+        self.last_lines = tuple(last_lines)
+        super().__init__(f"{program} ended with exit code {returncode}:\n" + "\n".join(last_lines))
+
+
+def executable(environment: Environment, program: str = "python") -> Path:
+    """Return the path of a program in one of the virtualenvs.
+
+    Raises:
+        MissingEnvironment: names the places looked at and the command that builds it.
+    """
+    variable = f"GAMEBOT_{environment.upper()}_ENV"
+    configured = os.environ.get(variable)
+    places = (
+        [Path(configured)]
+        if configured
+        else [IMAGE_ENVIRONMENTS / environment, CHECKOUT_ENVIRONMENTS / environment]
+    )
+    for place in places:
+        path = place / "bin" / program
+        if path.exists():
+            return path
+    raise MissingEnvironment(
+        f"No {program} of the {environment} environment in {' or '.join(map(str, places))}. "
+        f"Build it with scripts/build_environments.sh {environment}, or set {variable}."
+    )
+
+
+def run(
+    command: Sequence[str | Path],
+    env: Mapping[str, str],
+    on_line: Callable[[str], None],
+    cwd: Path = PROJECT_DIR,
+) -> None:
+    """Run a program to its end, handing over each line that it prints as it comes.
+
+    Args:
+        command: program and arguments; never holds a secret, since other users may read it.
+        env: variables added to this process's own; secrets belong here.
+        on_line: receives stdout and stderr, interleaved, without line ends.
+        cwd: the working directory.
+
+    Raises:
+        CommandFailed: the program ended with an exit code other than 0.
+    """
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        env={**os.environ, **NO_TELEMETRY, **env},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # A group of its own, so that whatever the program started ends with it.
+        start_new_session=True,
+    )
+    last_lines: deque[str] = deque(maxlen=LINES_KEPT_FOR_ERRORS)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            line = line.rstrip("\n")
+            last_lines.append(line)
+            on_line(line)
+        returncode = process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
+    if returncode:
+        raise CommandFailed(Path(command[0]).name, returncode, last_lines)

@@ -1,0 +1,42 @@
+"""What a person may choose when triggering the pipeline; the form in the Airflow UI shows it."""
+
+from __future__ import annotations
+
+import os
+
+from airflow.sdk import Param
+
+PARAMS = {
+    "source": Param(
+        os.environ.get("GAMEBOT_SOURCE", "auto"),
+        title="Source",
+        enum=["auto", "upstream", "snapshot", "directory"],
+        description="Where the data comes from: survivoR's repository, its snapshot on the package "
+        "registry, or a folder of .rda files. `auto` is the repository and, as long as that cannot "
+        "be reached and never was, the snapshot.",
+    ),
+    "ref": Param(
+        None,
+        title="Commit",
+        type=["null", "string"],
+        description="A commit, tag or branch of survivoR instead of its newest commit.",
+    ),
+    "source_dir": Param(
+        None,
+        title="Folder",
+        type=["null", "string"],
+        description="For source `directory`: a folder of .rda files that every worker can read.",
+    ),
+    "target_layer": Param(
+        os.environ.get("GAMEBOT_TARGET_LAYER", "gold"),
+        title="Target layer",
+        enum=["bronze", "silver", "gold"],
+        description="Build, audit and publish up to this layer; the others stay as they are.",
+    ),
+    "force": Param(
+        False,
+        title="Force",
+        type="boolean",
+        description="Build a release although neither the data nor the code changed.",
+    ),
+}

@@ -1,0 +1,153 @@
+"""The stages of a run, in order, as plain functions: what the DAG's tasks call.
+
+Each opens its own connections and leaves its state in the warehouse, so the tasks may run on
+different machines and any of them may be run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from include.environments import PROJECT_DIR
+from include.ingestion.load import BronzeReport
+from include.ingestion.load import load_bronze as load_bronze_tables
+from include.ingestion.sources import ResolvedSource, SourceRequest, resolve_source
+from include.transformation.manifest import fingerprint
+from include.warehouse.bootstrap import ensure_bootstrapped
+from include.warehouse.connection import ConnectionSettings
+from include.warehouse.releases import (
+    Release,
+    fail_release,
+    note_failure,
+    prune_releases,
+    publish_release,
+    published_release,
+)
+from include.warehouse.releases import (
+    open_release as open_new_release,
+)
+from include.warehouse.schemas import LOADER, OWNER, Layer
+
+RELEASES_KEPT = 3
+
+# What decides the content of a release besides upstream's files.
+CODE_FILES = (
+    "include/dbt/dbt_project.yml",
+    "include/dbt/models/**/*",
+    "include/dbt/macros/**/*",
+    "include/dbt/seeds/**/*",
+    "include/dbt/tests/**/*",
+    "include/ingestion/*.py",
+    "include/ingestion/*.yml",
+    "include/quality/**/*.py",
+    "include/quality/**/*.yml",
+)
+
+
+class Detection(BaseModel):
+    """What a run would load, and whether readers already have it."""
+
+    source: ResolvedSource
+    published: Release | None
+    changed: bool
+
+    @property
+    def summary(self) -> str:
+        """One sentence for a person."""
+        if not self.changed and self.published:
+            return (
+                f"Nothing new: release {self.published.release_id} holds {self.source.kind} "
+                f"{self.source.version}, built by the same code."
+            )
+        return f"A release will be built from {self.source.kind} {self.source.version}."
+
+
+def detect_changes(
+    settings: ConnectionSettings,
+    request: SourceRequest,
+    target_layer: Layer,
+    force: bool = False,
+) -> Detection:
+    """Find out what the source holds now, and compare it and our code with what is published.
+
+    Raises:
+        NotBootstrapped: the database is not prepared and this login may not prepare it.
+        SourceError: the source cannot be reached or does not hold what was asked for.
+    """
+    ensure_bootstrapped(settings)
+    with settings.connect(role=OWNER) as connection:
+        published = published_release(connection, target_layer)
+        loaded = published_release(connection)
+    source = resolve_source(request, published_kind=loaded.source_kind if loaded else None)
+    same = (
+        published is not None
+        and published.source_fingerprint == source.fingerprint
+        and published.code_fingerprint == code_fingerprint()
+    )
+    return Detection(source=source, published=published, changed=force or not same)
+
+
+def open_release(
+    settings: ConnectionSettings, source: ResolvedSource, target_layer: Layer, triggered_by: str
+) -> int:
+    """Open the release that this run builds and return its number."""
+    with settings.connect(role=OWNER) as connection:
+        return open_new_release(
+            connection,
+            source_kind=source.kind,
+            source_version=source.version,
+            source_fingerprint=source.fingerprint,
+            source_note=source.note,
+            code_fingerprint=code_fingerprint(),
+            target_layer=target_layer,
+            triggered_by=triggered_by,
+        )
+
+
+def load_bronze(
+    settings: ConnectionSettings,
+    release_id: int,
+    source: ResolvedSource,
+    on_progress: Callable[[str], None],
+) -> BronzeReport:
+    """Load every dataset of the source into the release.
+
+    Raises:
+        SourceError: a file is missing or cannot be read.
+        ContractViolation: upstream changed in a way that must not reach readers.
+    """
+    with settings.connect(role=LOADER) as connection:
+        return load_bronze_tables(connection, release_id, source, on_progress=on_progress)
+
+
+def publish(settings: ConnectionSettings, release_id: int) -> dict[str, Any]:
+    """Show the audited release to readers and drop the tables of old ones.
+
+    Raises:
+        ReleaseError: an audit is missing or a blocking check failed.
+        PublicationBlocked: a dependent view needs what the release no longer has.
+    """
+    with settings.connect(role=OWNER) as connection:
+        layers = publish_release(connection, release_id)
+        dropped = prune_releases(connection, keep=RELEASES_KEPT)
+    return {"release_id": release_id, "layers": list(layers), "dropped_releases": dropped}
+
+
+def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -> None:
+    """Note why a release will not be published, if nothing noted it before."""
+    with settings.connect(role=OWNER) as connection:
+        note_failure(connection, release_id, reason)
+
+
+def close_release(settings: ConnectionSettings, release_id: int) -> bool:
+    """Close the release as failed unless it was published. Returns whether it failed."""
+    with settings.connect(role=OWNER) as connection:
+        return fail_release(connection, release_id, "its run ended before it was published")
+
+
+def code_fingerprint() -> str:
+    """Return a short hash of everything of ours that decides what a release holds."""
+    return fingerprint(PROJECT_DIR, CODE_FILES)

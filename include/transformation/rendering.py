@@ -1,0 +1,194 @@
+"""dbt in Airflow: one task that builds the release, and a task per model that says how it went.
+
+Cosmos draws the models from the manifest and runs the one `dbt build`; a node converter makes each
+model's task a report of that build. So a release costs one dbt start, a retry of the build is an
+ordinary retry, and a model's task is red exactly when that model or one of its own tests failed.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, ClassVar
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import Context, TriggerRule
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from cosmos import (
+    DbtTaskGroup,
+    ExecutionConfig,
+    LoadMode,
+    ProfileConfig,
+    ProjectConfig,
+    RenderConfig,
+)
+from cosmos.constants import DbtResourceType, InvocationMode, TestBehavior
+from cosmos.operators.local import DbtBuildLocalOperator
+from cosmos.profiles import PostgresUserPasswordProfileMapping
+
+from include.environments import NO_TELEMETRY, executable
+from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
+from include.transformation.results import NodeVerdict, read_build_results
+from include.warehouse.checks import record_check_results
+from include.warehouse.connection import CONNECTION_ID, TLS_SETTINGS, ConnectionSettings
+from include.warehouse.releases import mark_built, note_failure
+from include.warehouse.schemas import AUDITOR, OWNER, TRANSFORMER, Layer
+
+log = logging.getLogger(__name__)
+
+THREADS = 4
+VERDICTS = "verdicts"
+
+# Rendered when the task runs.
+RELEASE_ID = "{{ ti.xcom_pull(task_ids='open_release') }}"
+SELECTED_NODES = (
+    "source:* path:seeds path:models/silver"
+    "{{ ' path:models/gold' if params.target_layer == 'gold' else '' }}"
+)
+
+
+class WarehouseProfileMapping(PostgresUserPasswordProfileMapping):
+    """Cosmos' own mapping, with the rest of libpq's TLS settings."""
+
+    airflow_param_mapping: ClassVar = {
+        **PostgresUserPasswordProfileMapping.airflow_param_mapping,
+        **{name: f"extra.{name}" for name in TLS_SETTINGS},
+    }
+
+
+PROFILE = ProfileConfig(
+    profile_name="survivor",
+    target_name="release",
+    profile_mapping=WarehouseProfileMapping(
+        conn_id=CONNECTION_ID,
+        profile_args={"schema": "release", "role": TRANSFORMER, "threads": THREADS},
+    ),
+)
+
+
+def dbt_build() -> DbtBuildLocalOperator:
+    """Return the task that runs the release's one `dbt build`: seeds, models and their tests."""
+    return DbtBuildLocalOperator(
+        task_id="dbt_build",
+        project_dir=str(DBT_PROJECT_DIR),
+        profile_config=PROFILE,
+        dbt_executable_path=str(executable("dbt", "dbt")),
+        invocation_mode=InvocationMode.SUBPROCESS,
+        install_deps=False,
+        emit_datasets=False,
+        should_store_compiled_sql=False,
+        dbt_cmd_global_flags=["--no-use-colors"],
+        select=SELECTED_NODES,
+        env={**NO_TELEMETRY, "GAMEBOT_RELEASE_ID": RELEASE_ID},
+        append_env=True,
+        callback=record_build,
+        pre_execute=_skip_when_bronze_is_the_target,
+    )
+
+
+def dbt_models() -> DbtTaskGroup:
+    """Return a group with one task per seed and model, drawn from the manifest."""
+    return DbtTaskGroup(
+        group_id="models",
+        project_config=ProjectConfig(
+            dbt_project_path=DBT_PROJECT_DIR,
+            manifest_path=manifest_path(),
+            install_dbt_deps=False,
+        ),
+        profile_config=PROFILE,
+        execution_config=ExecutionConfig(dbt_executable_path=executable("dbt", "dbt")),
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            test_behavior=TestBehavior.NONE,
+            emit_datasets=False,
+            node_converters={
+                DbtResourceType.MODEL: _report_task,
+                DbtResourceType.SEED: _report_task,
+            },
+        ),
+    )
+
+
+def record_build(project_dir: str, context: Context) -> None:
+    """Keep what dbt found: check results in the warehouse, verdicts for the models' tasks.
+
+    Cosmos calls this after every build, a failed one included.
+
+    Raises:
+        AirflowFailException: tests failed, as they would again; a model that could not be built
+            may have met a passing fault, so Cosmos raises for that and Airflow tries again.
+    """
+    release_id = int(context["ti"].xcom_pull(task_ids="open_release"))
+    try:
+        results = read_build_results(Path(project_dir) / "target")
+    except FileNotFoundError:
+        log.error("dbt ended before it built anything; its message stands above.")
+        return
+    context["ti"].xcom_push(
+        key=VERDICTS, value={name: node.model_dump() for name, node in results.nodes.items()}
+    )
+    settings = ConnectionSettings.from_airflow()
+    with settings.connect(role=AUDITOR) as connection:
+        record_check_results(connection, release_id, "dbt", results.checks)
+    with settings.connect(role=OWNER) as connection:
+        if results.succeeded:
+            mark_built(connection, release_id)
+        else:
+            note_failure(connection, release_id, f"dbt: {'; '.join(results.problems)}")
+    if results.failed_in_tests_only:
+        raise AirflowFailException("; ".join(results.problems))
+
+
+def report_node(unique_id: str, context: Context) -> None:
+    """Take on the state that dbt gave one model or seed.
+
+    Raises:
+        AirflowException: dbt could not build it, or one of its tests failed.
+        AirflowSkipException: dbt did not get to it, or was not asked to.
+    """
+    verdicts = context["ti"].xcom_pull(task_ids="dbt_build", key=VERDICTS)
+    if not verdicts or unique_id not in verdicts:
+        raise AirflowSkipException("dbt was not asked to build this, or ended before it got here.")
+    verdict = NodeVerdict.model_validate(verdicts[unique_id])
+    for problem in verdict.problems:
+        log.log(logging.ERROR if verdict.state == "failed" else logging.WARNING, "%s", problem)
+    if verdict.state == "failed":
+        raise AirflowException(verdict.problems[0])
+    if verdict.state == "skipped":
+        raise AirflowSkipException("Not built, because something that it reads failed.")
+    log.info(
+        "Built in %.2f s: %s rows; %d tests passed.",
+        verdict.seconds,
+        "?" if verdict.rows is None else f"{verdict.rows:,}",
+        verdict.tests_passed,
+    )
+
+
+def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
+    task = {
+        "task_id": node.name,
+        "dag": dag,
+        "task_group": task_group,
+        # The build's verdict counts, whatever became of the tasks before this one.
+        "trigger_rule": TriggerRule.ALL_DONE,
+        "doc_md": node.description if hasattr(node, "description") else None,
+    }
+    if node.config.get("materialized") == "ephemeral":
+        return EmptyOperator(**task)
+    return PythonOperator(
+        python_callable=_report,
+        op_kwargs={"unique_id": node.unique_id},
+        retries=0,
+        **task,
+    )
+
+
+def _report(unique_id: str, **context: Any) -> None:
+    report_node(unique_id, context)
+
+
+def _skip_when_bronze_is_the_target(context: Context) -> None:
+    target: Layer = context["params"]["target_layer"]
+    if target == "bronze":
+        raise AirflowSkipException("The target layer is bronze: no model is built.")

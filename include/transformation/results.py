@@ -1,0 +1,155 @@
+"""What one dbt build did: a verdict per model for its task, a check result per test."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from include.warehouse.checks import CheckResult, Outcome
+from include.warehouse.schemas import LAYERS, Layer
+
+TESTS = ("test", "unit_test")
+RELATIONS = ("model", "seed", "snapshot")
+NOT_EVALUATED = "not evaluated, because something that it reads failed"
+OUTCOMES: dict[str, Outcome] = {"pass": "passed", "warn": "warned", "fail": "failed"}
+
+
+class NodeVerdict(BaseModel):
+    """How a model or seed came out, its own tests included."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["built", "failed", "skipped"]
+    seconds: float
+    rows: int | None
+    errored: bool
+    """dbt could not build it, as opposed to a test of it that failed."""
+    tests_passed: int
+    problems: tuple[str, ...]
+
+
+class BuildResults(BaseModel):
+    """The outcome of one dbt build."""
+
+    model_config = ConfigDict(frozen=True)
+
+    nodes: dict[str, NodeVerdict]
+    """By dbt's unique id."""
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the release from being published: unbuilt models and blocking tests."""
+        unbuilt = [
+            f"{unique_id}: {verdict.problems[0]}"
+            for unique_id, verdict in self.nodes.items()
+            if verdict.errored
+        ]
+        return unbuilt or [check.description for check in self.checks if check.blocks]
+
+    @property
+    def failed_in_tests_only(self) -> bool:
+        """Whether tests failed although dbt could build and evaluate whatever it got to."""
+        return any(check.outcome == "failed" and check.blocks for check in self.checks) and not any(
+            verdict.errored for verdict in self.nodes.values()
+        )
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every model was built and no blocking test failed."""
+        return not self.problems and all(v.state == "built" for v in self.nodes.values())
+
+
+def read_build_results(target: Path) -> BuildResults:
+    """Read `manifest.json` and `run_results.json` from dbt's target folder.
+
+    Raises:
+        FileNotFoundError: dbt ended before it had anything to report.
+    """
+    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    run_results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))["results"]
+    nodes = {**manifest["nodes"], **manifest["sources"], **manifest["unit_tests"]}
+    results = {result["unique_id"]: result for result in run_results}
+
+    checks: dict[str, CheckResult] = {}
+    checks_by_node: dict[str, list[CheckResult]] = defaultdict(list)
+    for unique_id, result in results.items():
+        if nodes[unique_id]["resource_type"] in TESTS:
+            tested = _tested_node(nodes[unique_id])
+            check = _check_result(nodes[unique_id], nodes[tested], result)
+            checks[unique_id] = check
+            checks_by_node[tested].append(check)
+
+    verdicts = {
+        unique_id: _verdict(result, checks_by_node[unique_id])
+        for unique_id, result in results.items()
+        if nodes[unique_id]["resource_type"] in RELATIONS
+    }
+    return BuildResults(nodes=verdicts, checks=tuple(checks.values()))
+
+
+def _tested_node(test: dict[str, Any]) -> str:
+    """The model, seed or source that a test is about.
+
+    A generic test is attached to one; a singular test is about the last node that it reads, as a
+    relationship test is about its child and not about the parent.
+    """
+    return test.get("attached_node") or test["depends_on"]["nodes"][-1]
+
+
+def _check_result(
+    test: dict[str, Any], tested: dict[str, Any], result: dict[str, Any]
+) -> CheckResult:
+    outcome = OUTCOMES.get(result["status"], "error")
+    message = NOT_EVALUATED if result["status"] == "skipped" else result["message"]
+    return CheckResult(
+        tool="dbt",
+        check_id=test["unique_id"].split(".", 2)[2],
+        layer=_layer(tested),
+        table_name=tested["name"],
+        column_name=test.get("column_name"),
+        description=test.get("description") or test["name"].replace("_", " "),
+        severity="warning"
+        if test["config"].get("severity", "error").lower() == "warn"
+        else "blocking",
+        outcome=outcome,
+        observed={} if result["failures"] is None else {"failures": result["failures"]},
+        message=None if outcome == "passed" else message,
+    )
+
+
+def _layer(node: dict[str, Any]) -> Layer:
+    """Sources are bronze; a seed is checked for the sake of silver."""
+    if node["resource_type"] == "source":
+        return "bronze"
+    return next((layer for layer in LAYERS if layer in node["fqn"]), "silver")
+
+
+def _verdict(result: dict[str, Any], checks: list[CheckResult]) -> NodeVerdict:
+    """A model is not built when its own unit tests fail: that is its failure and no skip."""
+    errored = result["status"] == "error"
+    evaluated = [check for check in checks if check.message != NOT_EVALUATED]
+    problems = [
+        f"{check.outcome}: {check.description}" + (f" ({check.message})" if check.message else "")
+        for check in evaluated
+        if check.outcome != "passed"
+    ]
+    if errored:
+        problems.insert(0, str(result["message"]))
+    state: Literal["built", "failed", "skipped"] = "built"
+    if errored or any(check.blocks for check in evaluated):
+        state = "failed"
+    elif result["status"] == "skipped":
+        state = "skipped"
+    return NodeVerdict(
+        state=state,
+        seconds=round(result["execution_time"], 3),
+        rows=result["adapter_response"].get("rows_affected"),
+        errored=errored,
+        tests_passed=sum(check.outcome == "passed" for check in checks),
+        problems=tuple(problems),
+    )

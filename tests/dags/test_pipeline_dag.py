@@ -1,0 +1,76 @@
+"""The DAG's shape: what runs after what, and what can reach a publish."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG, TriggerRule
+
+from include.environments import PROJECT_DIR
+from include.transformation.manifest import manifest_path
+
+pytestmark = pytest.mark.dags
+
+
+@pytest.fixture(scope="module")
+def dag() -> DAG:
+    bag = DagBag(PROJECT_DIR / "dags")
+    assert not bag.import_errors
+    return bag.dags["survivor_medallion_pipeline"]
+
+
+def upstream(dag: DAG, task_id: str) -> set[str]:
+    return {task.task_id for task in dag.get_task(task_id).get_flat_relatives(upstream=True)}
+
+
+def test_every_model_and_seed_has_a_task_of_its_own(dag: DAG) -> None:
+    nodes = json.loads(manifest_path().read_text(encoding="utf-8"))["nodes"].values()
+    expected = {
+        f"models.{node['name']}" for node in nodes if node["resource_type"] in ("model", "seed")
+    }
+    assert {task_id for task_id in dag.task_ids if task_id.startswith("models.")} == expected
+
+
+def test_nothing_is_published_before_every_audit_and_the_whole_build(dag: DAG) -> None:
+    before = upstream(dag, "publish_release")
+    assert {
+        "detect_changes",
+        "open_release",
+        "load_bronze",
+        "dbt_build",
+        "audit_with_soda",
+        "audit_with_great_expectations",
+    } <= before
+    assert {task_id for task_id in dag.task_ids if task_id.startswith("models.")} <= before
+
+
+@pytest.mark.parametrize(
+    "task_id", ["audit_with_soda", "audit_with_great_expectations", "publish_release"]
+)
+def test_a_failure_before_it_stops_a_task_and_a_skipped_layer_does_not(
+    dag: DAG, task_id: str
+) -> None:
+    task = dag.get_task(task_id)
+    assert task.trigger_rule == TriggerRule.NONE_FAILED
+    if task_id != "publish_release":
+        assert "dbt_build" in task.upstream_task_ids
+
+
+def test_a_release_is_closed_however_the_run_ends(dag: DAG) -> None:
+    close = dag.get_task("close_release")
+    assert close.is_teardown
+    assert dag.get_task("open_release").is_setup
+
+
+def test_one_run_at_a_time_and_no_catching_up(dag: DAG) -> None:
+    assert dag.max_active_runs == 1
+    assert not dag.catchup
+
+
+def test_the_form_explains_every_parameter(dag: DAG) -> None:
+    assert set(dag.params) == {"source", "ref", "source_dir", "target_layer", "force"}
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.description and param.schema["title"], name

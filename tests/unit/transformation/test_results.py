@@ -1,0 +1,153 @@
+"""A model's task tells the truth about that model, and about no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.transformation.results import BuildResults, read_build_results
+
+CHILD, PARENT, SEED, SOURCE = (
+    "model.survivor.votes",
+    "model.survivor.people",
+    "seed.survivor.repairs",
+    "source.survivor.bronze.castaways",
+)
+REFERENCE_TEST = "test.survivor.votes_refer_to_people.abc"
+UNIT_TEST = "unit_test.survivor.votes.counts_once"
+SINGULAR_TEST = "test.survivor.one_winner"
+
+
+def node(kind: str, name: str, folder: str) -> dict[str, Any]:
+    return {"resource_type": kind, "name": name, "fqn": ["survivor", folder, name]}
+
+
+MANIFEST = {
+    "nodes": {
+        CHILD: node("model", "votes", "gold"),
+        PARENT: node("model", "people", "silver"),
+        SEED: node("seed", "repairs", "reference"),
+        REFERENCE_TEST: {
+            **node("test", "votes_refer_to_people", "gold"),
+            "unique_id": REFERENCE_TEST,
+            "attached_node": CHILD,
+            "column_name": "person_id",
+            "description": "every voter is a person",
+            "config": {"severity": "ERROR"},
+            "depends_on": {"nodes": [PARENT, CHILD]},
+        },
+        SINGULAR_TEST: {
+            **node("test", "one_winner", "silver"),
+            "unique_id": SINGULAR_TEST,
+            "config": {"severity": "warn"},
+            "depends_on": {"nodes": [PARENT]},
+        },
+    },
+    "sources": {SOURCE: node("source", "castaways", "bronze")},
+    "unit_tests": {
+        UNIT_TEST: {
+            **node("unit_test", "counts_once", "gold"),
+            "unique_id": UNIT_TEST,
+            "config": {},
+            "depends_on": {"nodes": [CHILD]},
+        }
+    },
+}
+
+
+def result(unique_id: str, status: str, message: str | None = None, failures: int | None = None):
+    return {
+        "unique_id": unique_id,
+        "status": status,
+        "message": message,
+        "failures": failures,
+        "execution_time": 0.25,
+        "adapter_response": {"rows_affected": 7} if status == "success" else {},
+    }
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Any:
+    def read(**changes: dict[str, Any]) -> BuildResults:
+        results = {
+            SEED: result(SEED, "success"),
+            PARENT: result(PARENT, "success"),
+            CHILD: result(CHILD, "success"),
+            UNIT_TEST: result(UNIT_TEST, "pass"),
+            REFERENCE_TEST: result(REFERENCE_TEST, "pass", failures=0),
+            SINGULAR_TEST: result(SINGULAR_TEST, "pass", failures=0),
+        }
+        results.update({one["unique_id"]: one for one in changes.values()})
+        (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+        (tmp_path / "run_results.json").write_text(json.dumps({"results": list(results.values())}))
+        return read_build_results(tmp_path)
+
+    return read
+
+
+def test_a_good_build_is_built_everywhere(read: Any) -> None:
+    results = read()
+    assert results.succeeded
+    assert {verdict.state for verdict in results.nodes.values()} == {"built"}
+    assert results.nodes[CHILD].rows == 7
+    assert results.nodes[CHILD].tests_passed == 2
+    assert {check.outcome for check in results.checks} == {"passed"}
+
+
+def test_a_failed_reference_is_the_childs_failure_and_not_the_parents(read: Any) -> None:
+    """Tests that read two models were shown as failures of both of them."""
+    results = read(changed=result(REFERENCE_TEST, "fail", "Got 3 results", 3))
+    assert results.nodes[CHILD].state == "failed"
+    assert results.nodes[CHILD].problems == ("failed: every voter is a person (Got 3 results)",)
+    assert results.nodes[PARENT].state == "built"
+    assert not results.succeeded
+    assert results.failed_in_tests_only
+    assert results.problems == ["every voter is a person"]
+
+
+def test_a_warning_is_reported_and_blocks_nothing(read: Any) -> None:
+    results = read(changed=result(SINGULAR_TEST, "warn", "Got 1 result", 1))
+    check = next(check for check in results.checks if check.check_id == "one_winner")
+    assert (check.severity, check.outcome, check.blocks) == ("warning", "warned", False)
+    assert check.observed == {"failures": 1}
+    assert results.nodes[PARENT].state == "built"
+    assert results.succeeded
+
+
+def test_a_model_that_broke_may_be_tried_again_and_its_children_were_skipped(read: Any) -> None:
+    results = read(
+        parent=result(PARENT, "error", "connection lost"),
+        child=result(CHILD, "skipped"),
+        test=result(REFERENCE_TEST, "skipped"),
+        unit=result(UNIT_TEST, "skipped"),
+        one=result(SINGULAR_TEST, "skipped"),
+    )
+    assert results.nodes[PARENT].state == "failed"
+    assert results.nodes[CHILD].state == "skipped"
+    assert not results.failed_in_tests_only
+    assert results.problems == [f"{PARENT}: connection lost"]
+    skipped = next(check for check in results.checks if check.column_name == "person_id")
+    assert skipped.outcome == "error" and skipped.blocks
+
+
+def test_a_failed_unit_test_fails_its_model(read: Any) -> None:
+    results = read(
+        unit=result(UNIT_TEST, "fail", "actual differs from expected", 1),
+        child=result(CHILD, "skipped"),
+    )
+    assert results.nodes[CHILD].state == "failed"
+    assert not results.succeeded
+    assert results.failed_in_tests_only
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "layer"), [(REFERENCE_TEST, "gold"), (SINGULAR_TEST, "silver")]
+)
+def test_checks_are_filed_under_the_layer_of_what_they_test(
+    read: Any, unique_id: str, layer: str
+) -> None:
+    check_id = unique_id.split(".", 2)[2]
+    assert next(c for c in read().checks if c.check_id == check_id).layer == layer
