@@ -73,9 +73,10 @@ def load_bronze(source: dict[str, Any], release_id: int) -> int:
     """Load every dataset of the source into the release, exactly as it is; return its number."""
     from include import pipeline
     from include.ingestion.contract import ContractViolation
+    from include.ingestion.reader import UnreadableFile
     from include.ingestion.sources import ResolvedSource
 
-    with no_retry_after(ContractViolation):
+    with no_retry_after(ContractViolation, UnreadableFile):
         pipeline.load_bronze(
             ConnectionSettings.from_airflow(),
             release_id,

@@ -40,8 +40,9 @@ CODE_FILES = (
     "include/dbt/macros/**/*",
     "include/dbt/seeds/**/*",
     "include/dbt/tests/**/*",
-    "include/ingestion/*.py",
-    "include/ingestion/*.yml",
+    "include/ingestion/**/*.py",
+    "include/ingestion/**/*.txt",
+    "include/ingestion/**/*.yml",
     "include/quality/**/*.py",
     "include/quality/**/*.yml",
 )
@@ -97,10 +98,7 @@ def open_release(
     with settings.connect(role=OWNER) as connection:
         return open_new_release(
             connection,
-            source_kind=source.kind,
-            source_version=source.version,
-            source_fingerprint=source.fingerprint,
-            source_note=source.note,
+            source,
             code_fingerprint=code_fingerprint(),
             target_layer=target_layer,
             triggered_by=triggered_by,
@@ -116,7 +114,8 @@ def load_bronze(
     """Load every dataset of the source into the release.
 
     Raises:
-        SourceError: a file is missing or cannot be read.
+        SourceError: the source cannot be reached or does not hold what was resolved.
+        UnreadableFile: a file is damaged.
         ContractViolation: upstream changed in a way that must not reach readers.
     """
     with settings.connect(role=LOADER) as connection:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from include.warehouse.schemas import SourceKind
+
 CATALOG_FILE = Path(__file__).with_name("datasets.yml")
 
 ColumnType = Literal["text", "integer", "double", "boolean", "date"]
-SourceKind = Literal["upstream", "snapshot", "directory"]
 Columns = Literal["all"] | list[str]
 Share = Annotated[float, Field(ge=0, le=1)]
 

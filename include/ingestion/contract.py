@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from include.ingestion.catalog import Catalog, ColumnType, Dataset, SourceKind
+from include.ingestion.catalog import Catalog, ColumnType, Dataset
 from include.ingestion.reader import RType, Table
+from include.warehouse.schemas import SourceKind
 
 DriftKind = Literal[
     "new_dataset", "missing_dataset", "unavailable_dataset",

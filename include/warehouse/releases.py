@@ -9,7 +9,7 @@ Every function takes a connection that acts as `gamebot_owner` and leaves no ope
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, LiteralString
+from typing import Literal, LiteralString, Protocol
 
 import psycopg
 from psycopg import sql
@@ -42,6 +42,23 @@ class ReleaseError(RuntimeError):
     """A release cannot do what was asked of it; the message says why and what to do."""
 
 
+class Source(Protocol):
+    """What a release is built from, as the ingestion resolved it."""
+
+    @property
+    def kind(self) -> SourceKind: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def commit(self) -> str | None: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def note(self) -> str | None: ...
+
+
 class Release(BaseModel):
     """One row of `ops.releases`."""
 
@@ -51,6 +68,8 @@ class Release(BaseModel):
     state: State
     source_kind: SourceKind
     source_version: str
+    source_location: str
+    source_commit: str | None
     source_fingerprint: str
     source_note: str | None
     code_fingerprint: str
@@ -67,11 +86,8 @@ class Release(BaseModel):
 
 def open_release(
     connection: psycopg.Connection,
+    source: Source,
     *,
-    source_kind: SourceKind,
-    source_version: str,
-    source_fingerprint: str,
-    source_note: str | None,
     code_fingerprint: str,
     target_layer: Layer,
     triggered_by: str,
@@ -91,17 +107,19 @@ def open_release(
         inserted = connection.execute(
             """
             insert into ops.releases (
-                source_kind, source_version, source_fingerprint, source_note,
-                code_fingerprint, target_layer, triggered_by
+                source_kind, source_version, source_location, source_commit,
+                source_fingerprint, source_note, code_fingerprint, target_layer, triggered_by
             )
-            values (%s, %s, %s, %s, %s, %s, %s)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
             returning release_id
             """,
             (
-                source_kind,
-                source_version,
-                source_fingerprint,
-                source_note,
+                source.kind,
+                source.version,
+                source.location,
+                source.commit,
+                source.fingerprint,
+                source.note,
                 code_fingerprint,
                 target_layer,
                 triggered_by,

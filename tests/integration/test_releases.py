@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from include.ingestion.sources import ResolvedSource
 from include.warehouse import schemas
 from include.warehouse.bootstrap import NotBootstrapped, bootstrap, ensure_bootstrapped
 from include.warehouse.checks import CheckResult, record_check_results
@@ -52,10 +53,7 @@ def reader(warehouse_admin: ConnectionSettings) -> Iterator[psycopg.Connection]:
 def start(owner: psycopg.Connection, target_layer: schemas.Layer = "gold") -> int:
     return open_release(
         owner,
-        source_kind="directory",
-        source_version="v1",
-        source_fingerprint="data",
-        source_note=None,
+        ResolvedSource(kind="directory", version="v1", location="a test", fingerprint="v1"),
         code_fingerprint="code",
         target_layer=target_layer,
         triggered_by="a test",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from include.ingestion.catalog import SourceKind
 from include.ingestion.sources import directory, snapshot, upstream
 from include.ingestion.sources.base import (
     FetchedSource,
@@ -18,6 +17,7 @@ from include.ingestion.sources.base import (
     SourceRequest,
     SourceUnavailable,
 )
+from include.warehouse.schemas import SourceKind
 
 __all__ = [
     "FetchedSource",

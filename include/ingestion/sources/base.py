@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from include.ingestion.catalog import SourceKind
 from include.ingestion.reader import Table
+from include.warehouse.schemas import SourceKind
 
 
 class SourceError(RuntimeError):

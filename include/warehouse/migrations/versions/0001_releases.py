@@ -15,6 +15,8 @@ create table ops.releases (
         check (state in ('building', 'audited', 'published', 'superseded', 'failed')),
     source_kind text not null check (source_kind in ('upstream', 'snapshot', 'directory')),
     source_version text not null,
+    source_location text not null,
+    source_commit text,
     source_fingerprint text not null,
     source_note text,
     code_fingerprint text not null,
