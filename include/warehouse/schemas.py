@@ -9,7 +9,7 @@ SourceKind = Literal["upstream", "snapshot", "directory"]
 
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 
-# dbt seeds that belong to a release but are not published.
+# dbt seeds and helper tables: they belong to a release but are not published.
 REFERENCE = "reference"
 
 OWNER = "gamebot_owner"

@@ -107,20 +107,24 @@ final as (
         events.votes_nullified,
         details.advantage_type,
         categories.advantage_category,
+        -- Null for a play of which upstream does not say how it ended, or for whom it was; 0 for other events.
+        case when events.event_category = 'played' then cast(events.success = 'Yes' as integer) else 0 end
+            as played_successfully,
+        case when events.event_category = 'played' then cast(events.success = 'No' as integer) else 0 end
+            as played_unsuccessfully,
+        case when events.event_category = 'played' then cast(events.success = 'Not needed' as integer) else 0 end
+            as played_not_needed,
+        case
+            when events.event_category = 'played' then cast(events.castaway_id = any(events.targets) as integer)
+            else 0
+        end as played_for_self,
+        case
+            when events.event_category = 'played' then cast(events.castaway_id != any(events.targets) as integer)
+            else 0
+        end as played_for_others,
         details.clue_details,
         details.location_found,
-        details.conditions,
-        {%- set flags = {
-            'played_successfully': "events.success = 'Yes'",
-            'played_unsuccessfully': "events.success = 'No'",
-            'played_not_needed': "events.success = 'Not needed'",
-            'played_for_self': 'events.castaway_id = any(events.targets)',
-            'played_for_others': 'events.castaway_id != any(events.targets)',
-        } %}
-        {%- for flag, condition in flags.items() %}
-        case when events.event_category = 'played' then cast({{ condition }} as integer) else 0 end
-            as {{ flag }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        details.conditions
     from categorised as events
     left join details
         on

@@ -39,12 +39,14 @@ final as (
         count(*) filter (where merge_phase = 'pre_merge' and won_flag = 1) as pre_merge_wins,
         count(*) filter (where merge_phase in ('mergatory', 'post_merge') and won_flag = 1) as post_merge_wins,
         count(*) filter (where chosen_for_reward) as reward_selections,
-        case when count(sit_out) = count(*) then count(*) filter (where sit_out) end as challenge_sitouts,
         {%- for skill in skills %}
-        coalesce(sum({{ skill }}_win), 0) as {{ skill }}_wins,
-        {{ ratio('sum(' ~ skill ~ '_participated)', 'count(' ~ skill ~ '_participated) filter (where took_part)') }}
-            as {{ skill }}_participation_rate{{ ',' if not loop.last }}
+        count(*) filter (where {{ skill }}_win = 1) as {{ skill }}_wins,
         {%- endfor %}
+        {%- for skill in ['balance', 'endurance', 'puzzle', 'strength'] %}
+        {{ ratio('sum(' ~ skill ~ '_participated)', 'count(' ~ skill ~ '_participated) filter (where took_part)') }}
+            as {{ skill }}_participation_rate,
+        {%- endfor %}
+        case when count(sit_out) = count(*) then count(*) filter (where sit_out) end as challenge_sitouts
     from contests
     group by version_season, castaway_id
 )

@@ -1,3 +1,6 @@
+{#- A table, because its unit tests reach no further than one model; with the seeds, because it is not published. -#}
+{{ config(materialized='table', schema='reference', contract={'enforced': true}) }}
+
 with votes as (
     select * from {{ ref('vote_dynamics') }}
 ),
