@@ -64,7 +64,7 @@ def survivor_medallion_pipeline() -> None:
 
     chain(release, build, models, audits, published)
     build >> audits
-    published >> close_release(opened).as_teardown(setups=opened)
+    published >> close_release(opened).as_teardown(setups=opened, on_failure_fail_dagrun=True)
 
 
 survivor_medallion_pipeline()

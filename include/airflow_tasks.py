@@ -132,11 +132,16 @@ def publish_release(release_id: int) -> Any:
 
 @task
 def close_release(release_id: int) -> None:
-    """Close the release as failed unless it was published."""
+    """Close the release as failed unless it was published; then the run has failed too.
+
+    Whoever marks a run as failed in the UI leaves its other tasks skipped, which Airflow takes for
+    a success.
+    """
     from include import pipeline
 
-    if pipeline.close_release(ConnectionSettings.from_airflow(), release_id):
-        log.warning("Release %s was not published; readers keep the one before.", release_id)
+    failure = pipeline.close_release(ConnectionSettings.from_airflow(), release_id)
+    if failure:
+        raise AirflowFailException(f"Release {release_id} is not published: {failure}")
 
 
 def note_failure(context: Context) -> None:

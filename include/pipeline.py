@@ -21,6 +21,7 @@ from include.warehouse.connection import ConnectionSettings
 from include.warehouse.releases import (
     Release,
     fail_release,
+    get_release,
     note_failure,
     prune_releases,
     publish_release,
@@ -141,10 +142,11 @@ def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -
         note_failure(connection, release_id, reason)
 
 
-def close_release(settings: ConnectionSettings, release_id: int) -> bool:
-    """Close the release as failed unless it was published. Returns whether it failed."""
+def close_release(settings: ConnectionSettings, release_id: int) -> str | None:
+    """Close the release as failed unless it was published. Returns why it failed."""
     with settings.connect(role=OWNER) as connection:
-        return fail_release(connection, release_id, "its run ended before it was published")
+        fail_release(connection, release_id, "its run ended before it was published")
+        return get_release(connection, release_id).failure
 
 
 def code_fingerprint() -> str:

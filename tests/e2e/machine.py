@@ -1,0 +1,101 @@
+"""A local stack of its own, driven as a person drives it: through `python -m include.local`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+
+from include.environments import PROJECT_DIR
+from include.local.api import AirflowApi
+from include.local.databases import LocalDatabases
+from include.local.stack import AirflowStack
+from include.local.state import State, read_json
+
+COMMAND_TIMEOUT = 900
+
+
+@dataclass
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    output: str
+
+
+@dataclass
+class Machine:
+    """One checkout's local stack, in a folder of its own."""
+
+    state: State
+
+    def make(self, command: str, **options: str) -> Outcome:
+        """Run what a target of the Makefile runs, with its variables."""
+        done = subprocess.run(
+            [sys.executable, "-m", "include.local", *command.split()],
+            env={**self._environment(), **{f"GAMEBOT_{k.upper()}": v for k, v in options.items()}},
+            cwd=PROJECT_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+        )
+        print(done.stdout)
+        return Outcome(done.returncode, done.stdout)
+
+    @property
+    def api(self) -> AirflowApi:
+        return AirflowStack(self.state, LocalDatabases.of(self.state)).api()
+
+    def airflow_processes(self) -> list[psutil.Process]:
+        """Return Airflow's processes and everything that they started."""
+        leaders = [
+            psutil.Process(entry["pid"])
+            for entry in read_json(self.state.folder / "processes.json").values()
+        ]
+        return [p for leader in leaders for p in (leader, *leader.children(recursive=True))]
+
+    def builds_models(self) -> bool:
+        """Whether dbt is at work in one of Airflow's tasks."""
+        return any(
+            {"build", "--profiles-dir"} <= set(p.cmdline()) for p in self.airflow_processes()
+        )
+
+    def query(self, sql: str) -> list[tuple]:
+        """Ask the warehouse as a reader does, with the URI that `make dsn` prints."""
+        uri = self.make("dsn").output.strip()
+        with psycopg.connect(uri) as connection:
+            return connection.execute(sql).fetchall()  # type: ignore[arg-type]
+
+    def rows(self, layer: str) -> dict[str, int]:
+        """Return the number of rows of every public table of a layer."""
+        names = self.query(
+            f"select table_name from information_schema.tables where table_schema = '{layer}'"
+        )
+        counts = " union all ".join(
+            f"select '{name}', count(*) from {layer}.{name}" for (name,) in names
+        )
+        return dict(self.query(counts))
+
+    def contents(self, layer: str) -> dict[str, str]:
+        """Return a hash of the whole content of every public table of a layer."""
+        hashes = " union all ".join(
+            f"select '{name}', md5(string_agg(t::text, '|' order by t::text)) from {layer}.{name} t"
+            for name in self.rows(layer)
+        )
+        return dict(self.query(hashes))
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "GAMEBOT_STATE_DIR": str(self.state.folder),
+            "PYTHONPATH": str(PROJECT_DIR),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "COLUMNS": "160",
+        }

@@ -1,0 +1,151 @@
+"""The whole pipeline through the real Airflow, in the order in which a person meets it.
+
+The tests build on each other: each starts from the warehouse that the one before left.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.environments import PROJECT_DIR
+from include.local.api import DagRun
+from tests.e2e.machine import Machine
+from tests.survivor_files import write_minimal_survivor
+
+DAG = "survivor_medallion_pipeline"
+CASTAWAY_SEASONS = 1441
+SILVER = {
+    "advantage_strategy",
+    "castaway_profile",
+    "challenge_performance",
+    "edit_features",
+    "jury_analysis",
+    "season_context",
+    "social_positioning",
+    "vote_dynamics",
+}
+GOLD = {"ml_features_hybrid", "ml_features_non_edit"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checkout_stays_clean() -> Iterator[None]:
+    """No run may change or create a file in the checkout."""
+    if not (PROJECT_DIR / ".git").exists():
+        yield
+        return
+    before = _git_status()
+    yield
+    assert _git_status() == before
+
+
+def _git_status() -> str:
+    return subprocess.run(
+        ["git", "status", "--porcelain"],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def published(machine: Machine) -> int:
+    """Return the number of the release that readers see."""
+    return machine.query("select max(_release_id) from bronze.season_summary")[0][0]
+
+
+def finished(machine: Machine, run: DagRun, seconds: int = 600) -> DagRun:
+    deadline = time.monotonic() + seconds
+    while not (run := machine.api.run(run.dag_id, run.dag_run_id)).finished:
+        assert time.monotonic() < deadline, f"{run.dag_run_id} is still {run.state}"
+        time.sleep(0.5)
+    return run
+
+
+def test_a_fresh_machine_without_upstream_ends_with_a_whole_warehouse(machine: Machine) -> None:
+    outcome = machine.make("run", source="snapshot")
+    assert outcome.code == 0
+    assert "Release 1 is published" in outcome.output
+
+    bronze = machine.rows("bronze")
+    assert len(bronze.keys() - {"ingestion_runs", "dataset_versions"}) == 19
+    assert bronze["dataset_versions"] == 19
+    assert machine.rows("silver").keys() == SILVER
+    assert machine.rows("gold") == dict.fromkeys(GOLD, CASTAWAY_SEASONS)
+    # The silver layer is about the same castaways, votes and challenges as bronze.
+    assert machine.rows("silver")["challenge_performance"] == bronze["challenge_results"]
+
+
+def test_a_second_run_says_that_there_is_nothing_new(machine: Machine) -> None:
+    outcome = machine.make("run", source="snapshot")
+    assert outcome.code == 0
+    assert "Nothing new: release 1" in outcome.output
+    assert "Release 2" not in machine.make("releases").output
+
+
+def test_a_broken_file_is_named_and_readers_notice_nothing(
+    machine: Machine, tmp_path: Path
+) -> None:
+    folder = write_minimal_survivor(tmp_path / "truncated")
+    broken = folder / "vote_history.rda"
+    broken.write_bytes(broken.read_bytes()[:-40])
+    outcome = machine.make("run", source="directory", source_dir=str(folder))
+    assert outcome.code == 1
+    assert "vote_history.rda cannot be read" in outcome.output
+    assert published(machine) == 1
+
+
+def test_the_scheduler_runs_it_for_a_trigger_over_the_api_and_a_kill_harms_nobody(
+    machine: Machine,
+) -> None:
+    """The machine lost power while dbt was building."""
+    before = machine.contents("gold")
+    assert machine.make("up").code == 0
+    run = machine.api.trigger(DAG, {"source": "snapshot", "force": True})
+    deadline = time.monotonic() + 300
+    while not machine.builds_models():
+        assert time.monotonic() < deadline, "dbt did not start"
+        time.sleep(0.1)
+    time.sleep(3)
+    for process in machine.airflow_processes():
+        process.kill()
+    assert machine.contents("gold") == before
+
+    # The next start ends what the crash left; the run after it is an ordinary one.
+    assert machine.make("up").code == 0
+    assert machine.api.run(DAG, run.dag_run_id).state == "failed"
+
+
+def test_the_next_run_succeeds_with_every_model_reported_and_equal_data(machine: Machine) -> None:
+    before = machine.contents("silver") | machine.contents("gold")
+    release = published(machine)
+    run = finished(machine, machine.api.trigger(DAG, {"source": "snapshot", "force": True}))
+    states = {task.task_id: task.state for task in machine.api.task_instances(run)}
+    assert run.state == "success"
+    assert set(states.values()) == {"success"}
+    assert {f"models.{name}" for name in SILVER | GOLD} <= states.keys()
+
+    assert published(machine) > release
+    assert machine.contents("silver") | machine.contents("gold") == before
+    machine.make("down")
+
+
+def test_an_earlier_release_comes_back_by_its_number(machine: Machine) -> None:
+    newest = published(machine)
+    assert machine.make("rollback 1").code == 0
+    assert published(machine) == 1
+    assert machine.make(f"rollback {newest}").code == 0
+    assert published(machine) == newest
+    assert machine.make("rollback 4711").code == 1
+
+
+def test_a_run_up_to_silver_leaves_gold_alone(machine: Machine) -> None:
+    newest = published(machine)
+    outcome = machine.make("run", source="snapshot", target_layer="silver", force="1")
+    assert outcome.code == 0
+    assert published(machine) > newest
+    assert machine.rows("gold") == dict.fromkeys(GOLD, CASTAWAY_SEASONS)
