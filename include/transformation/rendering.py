@@ -80,6 +80,8 @@ def dbt_build() -> DbtBuildLocalOperator:
         should_store_compiled_sql=False,
         dbt_cmd_global_flags=["--no-use-colors"],
         select=SELECTED_NODES,
+        # A test that also reads what is not built waits for the run that builds it.
+        indirect_selection="cautious",
         env={**NO_TELEMETRY, "GAMEBOT_RELEASE_ID": RELEASE_ID},
         append_env=True,
         callback=record_build,

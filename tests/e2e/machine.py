@@ -46,7 +46,8 @@ class Machine:
             timeout=COMMAND_TIMEOUT,
             check=False,
         )
-        print(done.stdout)
+        if command != "dsn":
+            print(done.stdout)
         return Outcome(done.returncode, done.stdout)
 
     @property
@@ -63,8 +64,11 @@ class Machine:
 
     def builds_models(self) -> bool:
         """Whether dbt is at work in one of Airflow's tasks."""
+        ours = {process.pid for process in self.airflow_processes()}
         return any(
-            {"build", "--profiles-dir"} <= set(p.cmdline()) for p in self.airflow_processes()
+            process.pid in ours
+            and {"build", "--profiles-dir"} <= set(process.info["cmdline"] or ())
+            for process in psutil.process_iter(["cmdline"])
         )
 
     def query(self, sql: str) -> list[tuple]:
