@@ -1,0 +1,70 @@
+# Everything here works on a fresh clone: each target builds what it needs first. State lives outside
+# the checkout (make debug says where), so clones do not disturb each other.
+
+LOCAL = .venv/bin/python -m include.local
+ENVIRONMENTS = scripts/build_environments.sh
+
+# Our folder is no package of the environment, and bytecode does not belong in it.
+export PYTHONPATH = $(CURDIR)
+export PYTHONDONTWRITEBYTECODE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run up down dsn psql dbt debug releases rollback test lint lock clean environments
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
+
+## Use the warehouse
+
+run: export GAMEBOT_SOURCE = $(SOURCE)
+run: export GAMEBOT_SOURCE_DIR = $(SOURCE_DIR)
+run: export GAMEBOT_REF = $(REF)
+run: export GAMEBOT_TARGET_LAYER = $(TARGET_LAYER)
+run: export GAMEBOT_FORCE = $(FORCE)
+run: environments ## build and publish a release [SOURCE=auto|upstream|snapshot|directory SOURCE_DIR= REF= TARGET_LAYER=bronze|silver|gold FORCE=1]
+	@$(LOCAL) run
+
+up: environments ## start Airflow with its UI on localhost
+	@$(LOCAL) up
+
+down: environments ## stop Airflow and Postgres; nothing is lost
+	@$(LOCAL) down
+
+dsn: environments ## print the URI for reading the warehouse
+	@$(LOCAL) dsn
+
+psql: environments ## open psql on the warehouse [ARGS=--as-pipeline]
+	@$(LOCAL) psql $(ARGS)
+
+releases: environments ## list the releases
+	@$(LOCAL) releases
+
+rollback: environments ## show an earlier release again [RELEASE=n]
+	@$(LOCAL) rollback $(or $(RELEASE),$(error name the release: make rollback RELEASE=n (make releases lists them)))
+
+debug: environments ## check everything that a run needs
+	@$(LOCAL) debug
+
+clean: ## stop everything and delete state and environments
+	@if [ -x .venv/bin/python ]; then $(LOCAL) clean; fi
+	@echo Removing .venv .venvs
+	@rm -rf .venv .venvs
+
+## Work on the project
+
+dbt: export GAMEBOT_DBT_ARGS = $(ARGS)
+dbt: environments ## run dbt on the published bronze, into schemas of your own [ARGS="build --select silver"]
+	@$(LOCAL) dbt
+
+test: environments ## run all tests [ARGS="tests/unit -x"]
+	@.venv/bin/python -m pytest -q $(ARGS)
+
+lint: ## run the linters
+	@$(ENVIRONMENTS) lint
+	@.venvs/lint/bin/pre-commit run --all-files
+
+lock: ## refresh the locked versions of all environments
+	@$(ENVIRONMENTS) --lock
+
+environments:
+	@$(ENVIRONMENTS) airflow dbt quality

@@ -1,0 +1,274 @@
+"""The command line of the local stack: what `make` calls."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn, TypeVar, cast
+
+import psycopg
+import typer
+from rich.console import Console
+
+from include.environments import NO_TELEMETRY, CommandFailed, MissingEnvironment, executable
+from include.local.airflow_home import (
+    ADMIN,
+    AirflowError,
+    own_environment,
+    passwords_file,
+    prepare_manifest,
+)
+from include.local.api import ApiError
+from include.local.databases import LocalDatabases, development_schema
+from include.local.postgres import PostgresError
+from include.local.stack import AirflowStack
+from include.local.state import State, StateError
+from include.warehouse.bootstrap import NotBootstrapped
+from include.warehouse.publication import PublicationBlocked
+from include.warehouse.releases import ReleaseError, list_releases, published_release, roll_back
+from include.warehouse.schemas import OWNER, TRANSFORMER
+
+app = typer.Typer(
+    help="The Survivor warehouse on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+# A log has no width of its own, and eighty columns would break every other line.
+LOG_WIDTH = None if sys.stdout.isatty() else 160
+console = Console(highlight=False, width=LOG_WIDTH)
+errors = Console(stderr=True, highlight=False)
+
+# What goes wrong for reasons that a person can do something about; everything else is a bug and
+# deserves its stack trace.
+EXPECTED_ERRORS = (
+    StateError,
+    PostgresError,
+    AirflowError,
+    ApiError,
+    CommandFailed,
+    MissingEnvironment,
+    NotBootstrapped,
+    PublicationBlocked,
+    ReleaseError,
+    psycopg.OperationalError,
+)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def explained(command: Command) -> Command:
+    """Turn the errors of a command into a message and an exit code."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            return command(*args, **options)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except _expected_errors() as error:
+            errors.print("[bold red]error:[/]", end=" ")
+            errors.print(str(error), markup=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+
+    return cast("Command", run)
+
+
+@app.command("run")
+@explained
+def run_pipeline(
+    source: Annotated[str, typer.Option(envvar="GAMEBOT_SOURCE")] = "auto",
+    source_dir: Annotated[Path | None, typer.Option(envvar="GAMEBOT_SOURCE_DIR")] = None,
+    ref: Annotated[str | None, typer.Option(envvar="GAMEBOT_REF")] = None,
+    target_layer: Annotated[str, typer.Option(envvar="GAMEBOT_TARGET_LAYER")] = "gold",
+    force: Annotated[bool, typer.Option(envvar="GAMEBOT_FORCE")] = False,
+) -> None:
+    """Set up what is missing, run the pipeline to its end and show what came of it."""
+    from pydantic import ValidationError
+
+    from include.local.run import LocalRun, RunOptions
+
+    try:
+        options = RunOptions(
+            source=source,
+            source_dir=source_dir.expanduser().absolute() if source_dir else None,
+            ref=ref,
+            target_layer=target_layer,
+            force=force,
+        )
+        options.request()
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise StateError(f"These options do not fit together: {problems}") from None
+    raise typer.Exit(LocalRun(State.open(), console).execute(options))
+
+
+@app.command()
+@explained
+def up() -> None:
+    """Start Airflow with its UI, and the warehouse."""
+    from include.local.run import start_airflow, start_postgres, step
+
+    state = State.open()
+    databases = LocalDatabases.of(state)
+    start_postgres(databases, console)
+    with step("Prepare the dbt manifest", console):
+        prepare_manifest(state)
+    stack = AirflowStack(state, databases)
+    with state.locked("up"):
+        start_airflow(stack, "up", console)
+    console.print(f"Airflow: [link={stack.url}]{stack.url}[/link]")
+    # A log that others may read is no place for a password.
+    if console.is_terminal:
+        console.print(f"Sign in: {ADMIN} / {state.secrets()['airflow_admin']}")
+    else:
+        console.print(f"Sign in: {ADMIN}, password in {passwords_file(state)}", soft_wrap=True)
+    console.print("make down stops it.")
+
+
+@app.command()
+@explained
+def down() -> None:
+    """Stop Airflow and the warehouse; nothing is lost."""
+    state = State.open()
+    databases = LocalDatabases.of(state)
+    stopped = AirflowStack(state, databases).stop()
+    if databases.server.stop():
+        stopped.append("postgres")
+    console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@app.command()
+@explained
+def dsn() -> None:
+    """Print the URI with which a reader connects to the warehouse."""
+    print(_running_databases().reader.uri())
+
+
+@app.command()
+@explained
+def psql(
+    as_pipeline: Annotated[bool, typer.Option(help="As the pipeline's login.")] = False,
+) -> None:
+    """Open psql on the warehouse."""
+    databases = _running_databases()
+    login = databases.pipeline if as_pipeline else databases.reader
+    # The machine's own edits lines and completes names, the embedded one does not.
+    program = shutil.which("psql") or str(databases.server.program("psql"))
+    _replace_process(
+        [program],
+        {
+            "PGHOST": login.host,
+            "PGPORT": str(login.port),
+            "PGDATABASE": login.dbname,
+            "PGUSER": login.user,
+            "PGPASSWORD": login.password.get_secret_value(),
+        },
+    )
+
+
+@app.command()
+@explained
+def dbt(
+    arguments: Annotated[
+        str, typer.Argument(envvar="GAMEBOT_DBT_ARGS", help="What dbt is to do, as one string.")
+    ] = "build",
+) -> None:
+    """Run dbt on the published bronze, into a schema of your own."""
+    state = State.open()
+    databases = _running_databases()
+    with databases.pipeline.connect(role=OWNER) as connection:
+        if published_release(connection) is None:
+            raise ReleaseError("There is no published bronze to build on yet: make run first.")
+    schema = development_schema()
+    databases.prepare_for_development(schema)
+    project = state.checkout / "include" / "dbt"
+    _replace_process(
+        [str(executable("dbt", "dbt")), *shlex.split(arguments)],
+        {
+            **NO_TELEMETRY,
+            **databases.pipeline.as_environment(),
+            "DB_ROLE": TRANSFORMER,
+            "DBT_SCHEMA": schema,
+            "DBT_PROJECT_DIR": str(project),
+            "DBT_PROFILES_DIR": str(project),
+            "DBT_TARGET_PATH": str(state.dbt / "target"),
+            "DBT_LOG_PATH": str(state.dbt / "logs"),
+            # A test that also reads what was not selected, and so not built, says nothing.
+            "DBT_INDIRECT_SELECTION": "buildable",
+        },
+    )
+
+
+@app.command()
+@explained
+def debug() -> None:
+    """Check everything that a run needs; print no secret."""
+    from include.local.doctor import examine
+
+    raise typer.Exit(examine(State.open(), console))
+
+
+@app.command()
+@explained
+def releases() -> None:
+    """List the releases of the warehouse."""
+    from include.local.summary import render_releases
+
+    with _running_databases().pipeline.connect(role=OWNER) as connection:
+        found = list_releases(connection)
+    console.print(render_releases(found) if found else "There is no release yet: make run.")
+
+
+@app.command()
+@explained
+def rollback(release: Annotated[int, typer.Argument(help="Number of the release.")]) -> None:
+    """Show readers an earlier release again."""
+    with _running_databases().pipeline.connect(role=OWNER) as connection:
+        layers = roll_back(connection, release)
+    console.print(f"Readers see release {release} in {', '.join(layers)}.")
+
+
+@app.command()
+@explained
+def clean() -> None:
+    """Stop everything and delete this checkout's state: warehouse, Airflow, logs, artifacts."""
+    state = State.open()
+    down()
+    console.print(f"Removing {state.folder}", soft_wrap=True)
+    shutil.rmtree(state.folder)
+
+
+def _running_databases() -> LocalDatabases:
+    databases = LocalDatabases.of(State.open())
+    databases.start()
+    return databases
+
+
+def _expected_errors() -> tuple[type[BaseException], ...]:
+    # Importing the sources costs a second, which only commands that use them should pay.
+    sources = sys.modules.get("include.ingestion.sources")
+    return (*EXPECTED_ERRORS, *((sources.SourceError,) if sources else ()))
+
+
+def _replace_process(command: list[str], settings: Mapping[str, str]) -> NoReturn:
+    os.execvpe(command[0], command, {**own_environment(), **settings})  # noqa: S606
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line, free of what other projects left in the environment."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+    app()

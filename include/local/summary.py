@@ -1,0 +1,137 @@
+"""What a person wants to read when a run has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from textwrap import shorten
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from include.warehouse.releases import Release
+from include.warehouse.summary import ReleaseSummary
+
+PROBLEMS_SHOWN = 10
+PROBLEM_LENGTH = 240
+OUTCOMES = ("passed", "warned", "failed", "error")
+TOOLS = {"dbt": "dbt tests", "soda": "Soda checks", "great_expectations": "Great Expectations"}
+STATE_STYLES = {"published": "bold green", "failed": "red", "building": "yellow"}
+
+
+def render_summary(summary: ReleaseSummary, stages: Mapping[str, float]) -> RenderableType:
+    """Show a release: source, rows, checks with what they found, and where the time went.
+
+    Args:
+        summary: the release as the warehouse knows it.
+        stages: seconds per stage, in order.
+    """
+    release = summary.release
+    parts: list[RenderableType] = ["", _headline(release), _facts(release)]
+    parts += ["", _rows(summary), "", _checks(summary)]
+    if summary.problems:
+        parts += ["", "[bold]What did not pass[/]", *_shortened(summary.problems)]
+    if summary.drift:
+        parts += ["", "[bold]What changed upstream[/]", *_shortened(summary.drift)]
+    if stages:
+        parts += ["", _times(stages)]
+    return Group(*parts)
+
+
+def render_places(artifacts: Path, *, ui_is_running: bool) -> RenderableType:
+    """Say where to look next."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]Where to look next[/]", "make psql", "the tables in bronze, silver, gold")
+    table.add_row("", "make dsn", "the connection for your own tools")
+    if not ui_is_running:
+        table.add_row("", "make up", "the runs and their logs in Airflow's UI")
+    table.add_row("", "make releases", "every release, to roll back to")
+    if any(artifacts.iterdir()):
+        table.add_row("", escape(str(artifacts)), "data files and documentation")
+    return Group("", table)
+
+
+def render_releases(releases: Iterable[Release]) -> RenderableType:
+    """List releases, newest first."""
+    table = _table("Release", "State", "Source", "Up to", "Opened", "Published", "Note")
+    for release in releases:
+        table.add_row(
+            str(release.release_id),
+            f"[{STATE_STYLES.get(release.state, 'default')}]{release.state}[/]",
+            escape(f"{release.source_kind} {release.source_version[:12]}"),
+            release.target_layer,
+            f"{release.opened_at:%Y-%m-%d %H:%M}",
+            f"{release.published_at:%Y-%m-%d %H:%M}" if release.published_at else "",
+            escape(_first_line(release.failure) or _gone(release)),
+        )
+    return table
+
+
+def _headline(release: Release) -> str:
+    number = f"Release {release.release_id}"
+    if release.state == "published":
+        return f"[bold green]{number} is published[/]"
+    # The rest of a long reason stands below, among the checks and the failed tasks.
+    reason = escape(_first_line(release.failure) or f"it is {release.state}")
+    return f"[bold red]{number} is not published[/]: {reason}\n  What readers see did not change."
+
+
+def _first_line(text: str | None) -> str:
+    return shorten(text.splitlines()[0], PROBLEM_LENGTH) if text else ""
+
+
+def _gone(release: Release) -> str:
+    return "its tables are gone" if release.pruned_at else ""
+
+
+def _facts(release: Release) -> str:
+    commit = f", commit {release.source_commit}" if release.source_commit else ""
+    note = f"\n  [yellow]{escape(release.source_note)}[/]" if release.source_note else ""
+    source = escape(f"{release.source_kind} {release.source_location}{commit}")
+    return f"  Source: {source}{note}"
+
+
+def _rows(summary: ReleaseSummary) -> Table:
+    table = _table("Layer", "Tables", "Rows", numbers_from=1)
+    for layer, tables in summary.rows.items():
+        table.add_row(layer, str(len(tables)), f"{sum(tables.values()):,}")
+    return table
+
+
+def _checks(summary: ReleaseSummary) -> RenderableType:
+    if not summary.checks:
+        return "No check has run."
+    table = _table("Checks", *OUTCOMES, numbers_from=1)
+    for tool, counts in summary.checks.items():
+        cells = [_count(outcome, counts.get(outcome, 0)) for outcome in OUTCOMES]
+        table.add_row(TOOLS.get(tool, tool), *cells)
+    return table
+
+
+def _count(outcome: str, count: int) -> str:
+    if not count:
+        return "[dim]0[/]"
+    style = {"passed": "green", "warned": "yellow"}.get(outcome, "bold red")
+    return f"[{style}]{count}[/]"
+
+
+def _times(stages: Mapping[str, float]) -> Table:
+    table = _table("Stage", "Seconds", numbers_from=1)
+    for stage, seconds in stages.items():
+        table.add_row(escape(stage), f"{seconds:.1f}")
+    return table
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    shown = [f"  {escape(shorten(line, PROBLEM_LENGTH))}" for line in lines[:PROBLEMS_SHOWN]]
+    more = len(lines) - PROBLEMS_SHOWN
+    return [*shown, f"  [dim]and {more} more[/]"] if more > 0 else shown
+
+
+def _table(*columns: str, numbers_from: int | None = None) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for position, column in enumerate(columns):
+        is_number = numbers_from is not None and position >= numbers_from
+        table.add_column(column, justify="right" if is_number else "left")
+    return table
