@@ -60,7 +60,7 @@ test: environments ## run all tests [ARGS="tests/unit -x"]
 	@.venv/bin/python -m pytest -q $(ARGS)
 
 lint: ## run the linters
-	@$(ENVIRONMENTS) lint
+	@$(ENVIRONMENTS) airflow lint
 	@.venvs/lint/bin/pre-commit run --all-files
 
 lock: ## refresh the locked versions of all environments

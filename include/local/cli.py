@@ -188,24 +188,17 @@ def dbt(
     with databases.pipeline.connect(role=OWNER) as connection:
         if published_release(connection) is None:
             raise ReleaseError("There is no published bronze to build on yet: make run first.")
-    schema = development_schema()
-    databases.prepare_for_development(schema)
-    project = state.checkout / "include" / "dbt"
+    databases.prepare_for_development(development_schema())
     _replace_process(
-        [str(executable("dbt", "dbt")), *shlex.split(arguments)],
-        {
-            **NO_TELEMETRY,
-            **databases.pipeline.as_environment(),
-            "DB_ROLE": TRANSFORMER,
-            "DBT_SCHEMA": schema,
-            "DBT_PROJECT_DIR": str(project),
-            "DBT_PROFILES_DIR": str(project),
-            "DBT_TARGET_PATH": str(state.dbt / "target"),
-            "DBT_LOG_PATH": str(state.dbt / "logs"),
-            # A test that also reads what was not selected, and so not built, says nothing.
-            "DBT_INDIRECT_SELECTION": "buildable",
-        },
+        [str(executable("dbt", "dbt")), *shlex.split(arguments)], _dbt_settings(state, databases)
     )
+
+
+@app.command("with-dbt-settings", context_settings={"ignore_unknown_options": True})
+@explained
+def with_dbt_settings(command: Annotated[list[str], typer.Argument()]) -> None:
+    """Run another program that compiles models, such as sqlfluff, as make dbt runs dbt."""
+    _replace_process(command, _dbt_settings(State.open(), _running_databases()))
 
 
 @app.command()
@@ -245,6 +238,22 @@ def clean() -> None:
     down()
     console.print(f"Removing {state.folder}", soft_wrap=True)
     shutil.rmtree(state.folder)
+
+
+def _dbt_settings(state: State, databases: LocalDatabases) -> dict[str, str]:
+    project = str(state.checkout / "include" / "dbt")
+    return {
+        **NO_TELEMETRY,
+        **databases.pipeline.as_environment(),
+        "DB_ROLE": TRANSFORMER,
+        "DBT_SCHEMA": development_schema(),
+        "DBT_PROJECT_DIR": project,
+        "DBT_PROFILES_DIR": project,
+        "DBT_TARGET_PATH": str(state.dbt / "target"),
+        "DBT_LOG_PATH": str(state.dbt / "logs"),
+        # A test that also reads what was not selected, and so not built, says nothing.
+        "DBT_INDIRECT_SELECTION": "buildable",
+    }
 
 
 def _running_databases() -> LocalDatabases:

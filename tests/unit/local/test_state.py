@@ -29,17 +29,17 @@ def state(tmp_path: Path) -> State:
 
 
 def test_two_clones_of_the_same_name_have_two_folders() -> None:
-    clones = [Path("/home/ada/one/gamebot"), Path("/home/ada/two/gamebot")]
-    folders = {default_folder(clone, {"HOME": "/home/ada"}, root=False) for clone in clones}
+    clones = [Path("/people/ada/one/gamebot"), Path("/people/ada/two/gamebot")]
+    folders = {default_folder(clone, {"HOME": "/people/ada"}, root=False) for clone in clones}
     assert len(folders) == 2
     assert all(folder.name.startswith("gamebot-") for folder in folders)
 
 
 def test_the_folder_follows_the_xdg_convention_and_the_setting_wins() -> None:
     checkout = Path("/somewhere/gamebot")
-    home = {"HOME": "/home/ada"}
+    home = {"HOME": "/people/ada"}
     assert default_folder(checkout, home, root=False).parent == Path(
-        "/home/ada/.local/state/gamebot"
+        "/people/ada/.local/state/gamebot"
     )
     xdg = home | {"XDG_STATE_HOME": "/big/state"}
     assert default_folder(checkout, xdg, root=False).parent == Path("/big/state/gamebot")
@@ -49,7 +49,7 @@ def test_the_folder_follows_the_xdg_convention_and_the_setting_wins() -> None:
 
 
 def test_roots_folder_lies_where_the_servers_user_can_pass() -> None:
-    folder = default_folder(Path("/root/gamebot"), {"HOME": "/root"}, root=True)
+    folder = default_folder(Path("/srv/gamebot"), {"HOME": "/srv"}, root=True)
     assert folder.parent == Path("/var/lib/gamebot")
 
 
