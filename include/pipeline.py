@@ -7,6 +7,7 @@ different machines and any of them may be run again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 from pydantic import BaseModel
@@ -59,12 +60,15 @@ class Detection(BaseModel):
     @property
     def summary(self) -> str:
         """One sentence for a person."""
-        if not self.changed and self.published:
-            return (
-                f"Nothing new: release {self.published.release_id} holds {self.source.kind} "
-                f"{self.source.version}, built by the same code."
-            )
-        return f"A release will be built from {self.source.kind} {self.source.version}."
+        commit = f", commit {self.source.commit[:12]}" if self.source.commit else ""
+        content = f"{self.source.kind} {self.source.version[:12]}{commit}"
+        if self.changed or self.published is None or self.published.published_at is None:
+            return f"A release will be built from {content}."
+        published_at = self.published.published_at.astimezone(UTC)
+        return (
+            f"Nothing new: release {self.published.release_id} holds {content}, built by the same "
+            f"code. It was published on {published_at:%Y-%m-%d at %H:%M} UTC."
+        )
 
 
 def detect_changes(

@@ -1,0 +1,73 @@
+"""Programs of the other environments: found where they are, heard out, and never left behind."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.environments import CommandFailed, MissingEnvironment, executable, run
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_a_setting_says_where_an_environment_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "dbt"
+    program.parent.mkdir()
+    program.touch()
+    monkeypatch.setenv("GAMEBOT_DBT_ENV", str(tmp_path))
+    assert executable("dbt", "dbt") == program
+
+
+def test_a_missing_environment_is_named_with_the_command_that_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAMEBOT_QUALITY_ENV", str(tmp_path / "nowhere"))
+    with pytest.raises(MissingEnvironment, match=r"build_environments\.sh quality"):
+        executable("quality")
+
+
+def test_lines_come_as_they_are_printed_and_settings_arrive() -> None:
+    lines: list[str] = []
+    program = "import os, sys; print(os.environ['WORD']); print('to stderr', file=sys.stderr)"
+    run([sys.executable, "-u", "-c", program], {"WORD": "tribe"}, lines.append)
+    assert lines == ["tribe", "to stderr"]
+
+
+def test_a_failure_says_what_the_program_said_last() -> None:
+    program = "print('relation does not exist'); raise SystemExit(3)"
+    with pytest.raises(CommandFailed, match="relation does not exist") as failure:
+        run([sys.executable, "-c", program], {}, silent)
+    assert failure.value.returncode == 3
+
+
+def test_whoever_stops_listening_ends_the_program_and_what_it_started() -> None:
+    """A killed task must not leave dbt building behind its back."""
+    program = (
+        "import subprocess, sys, time;"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "print(child.pid, flush=True);"
+        "time.sleep(600)"
+    )
+    started: list[int] = []
+
+    def interrupted(line: str) -> None:
+        started.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", program], {}, interrupted)
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(started[0]) and time.monotonic() < deadline:
+        if psutil.Process(started[0]).status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(0.05)
+    else:
+        assert not psutil.pid_exists(started[0])

@@ -1,0 +1,72 @@
+"""A manifest belongs to one state of the dbt project and is never used for another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from include.transformation import manifest
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dbt project, and a dbt that notes each time it is started."""
+    folder = tmp_path / "project"
+    (folder / "models" / "silver").mkdir(parents=True)
+    (folder / "models" / "silver" / "votes.sql").write_text("select 1")
+    (folder / "dbt_project.yml").write_text("name: survivor")
+    dbt = tmp_path / "env" / "bin" / "dbt"
+    dbt.parent.mkdir(parents=True)
+    dbt.write_text(
+        "#!/bin/sh\n"
+        f"echo parsed >> {tmp_path}/starts\n"
+        'while [ "$1" != --target-path ]; do shift; done\n'
+        'echo "{}" > "$2/manifest.json"\n'
+    )
+    dbt.chmod(0o755)
+    monkeypatch.setattr(manifest, "DBT_PROJECT_DIR", folder)
+    monkeypatch.setenv("GAMEBOT_DBT_ENV", str(tmp_path / "env"))
+    monkeypatch.setenv("GAMEBOT_MANIFEST_DIR", str(tmp_path / "manifests"))
+    return folder
+
+
+def starts(project: Path) -> int:
+    return len((project.parent / "starts").read_text().splitlines())
+
+
+def test_dbt_parses_once_for_one_state_of_the_project(project: Path) -> None:
+    assert manifest.manifest_path() == manifest.manifest_path()
+    assert starts(project) == 1
+    assert manifest.manifest_path().parent == project.parent / "manifests"
+
+
+@pytest.mark.parametrize("change", ["edited", "added", "renamed"])
+def test_a_changed_project_gets_a_manifest_of_its_own(project: Path, change: str) -> None:
+    stale = manifest.manifest_path()
+    model = project / "models" / "silver" / "votes.sql"
+    if change == "edited":
+        model.write_text("select 2")
+    elif change == "added":
+        (model.parent / "castaways.sql").write_text("select 1")
+    else:
+        model.rename(model.with_name("ballots.sql"))
+    assert manifest.manifest_path() != stale
+    assert starts(project) == 2
+
+
+def test_an_image_that_cannot_be_written_falls_back_to_the_temporary_directory(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image holds a manifest; a deploy of DAG files alone must not need another one."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GAMEBOT_MANIFEST_DIR", str(tmp_path / "file" / "manifests"))
+    monkeypatch.setattr(manifest.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    assert manifest.manifest_path().is_relative_to(tmp_path / "temporary")
+
+
+def test_what_a_build_leaves_in_the_project_does_not_count(project: Path) -> None:
+    before = manifest.project_fingerprint()
+    (project / "target").mkdir()
+    (project / "target" / "run_results.json").write_text("{}")
+    assert manifest.project_fingerprint() == before
