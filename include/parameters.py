@@ -12,8 +12,8 @@ PARAMS = {
         title="Source",
         enum=["auto", "upstream", "snapshot", "directory"],
         description="Where the data comes from: survivoR's repository, its snapshot on the package "
-        "registry, or a folder of .rda files. `auto` is the repository and, as long as that cannot "
-        "be reached and never was, the snapshot.",
+        "registry, or a folder of .rda files. `auto` is the repository, or the snapshot while the "
+        "repository cannot be reached and nothing published came from it.",
     ),
     "ref": Param(
         None,
