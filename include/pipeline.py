@@ -150,7 +150,8 @@ def close_release(settings: ConnectionSettings, release_id: int) -> str | None:
     """Close the release as failed unless it was published. Returns why it failed."""
     with settings.connect(role=OWNER) as connection:
         fail_release(connection, release_id, "its run ended before it was published")
-        return get_release(connection, release_id).failure
+        release = get_release(connection, release_id)
+    return release.failure if release.state == "failed" else None
 
 
 def code_fingerprint() -> str:

@@ -150,12 +150,15 @@ def publish_release(connection: psycopg.Connection, release_id: int) -> tuple[La
             release no longer has.
     """
     release = get_release(connection, release_id)
+    layers = layers_up_to(release.target_layer)
+    if release.state == "published":
+        # A task that died after its commit is run again: there is nothing left to do.
+        return layers
     if release.state not in ("building", "audited"):
         raise ReleaseError(
             f"Release {release_id} is {release.state} and cannot be published by a run. "
             f"To show an earlier release again: make rollback RELEASE={release_id}."
         )
-    layers = layers_up_to(release.target_layer)
     _require_audits(connection, release_id, layers)
     with connection.transaction():
         connection.execute(
@@ -368,7 +371,12 @@ def _publish(connection: psycopg.Connection, release_id: int, layers: tuple[Laye
         connection.execute(
             """
             update ops.releases
-            set state = 'published', published_at = clock_timestamp(), closed_at = null
+            set
+                state = 'published',
+                published_at = clock_timestamp(),
+                closed_at = null,
+                -- What a first try met and a later one overcame is no failure of the release.
+                failure = null
             where release_id = %s
             """,
             (release_id,),

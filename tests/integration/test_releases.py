@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from include.ingestion.sources import ResolvedSource
+from include.pipeline import close_release
 from include.warehouse import schemas
 from include.warehouse.bootstrap import NotBootstrapped, bootstrap, ensure_bootstrapped
 from include.warehouse.checks import CheckResult, record_check_results
@@ -19,6 +20,7 @@ from include.warehouse.releases import (
     fail_release,
     get_release,
     list_releases,
+    note_failure,
     open_release,
     prune_releases,
     publish_release,
@@ -177,6 +179,38 @@ def test_a_release_without_every_audit_passed_is_not_published(
     with pytest.raises(ReleaseError, match=reason):
         publish_release(owner, build(results=results))
     assert reader.execute("select release from bronze.things").fetchall() == [(good,)]
+
+
+def test_publishing_again_after_a_lost_answer_changes_nothing(
+    owner: psycopg.Connection, build: Callable[..., int]
+) -> None:
+    """The worker died between the commit and its report, so Airflow ran the task again."""
+    release = build()
+    publish_release(owner, release)
+    before = get_release(owner, release)
+    assert publish_release(owner, release) == ("bronze", "silver", "gold")
+    assert get_release(owner, release) == before
+
+
+def test_what_a_retry_overcame_is_not_held_against_the_release(
+    owner: psycopg.Connection, warehouse: ConnectionSettings, build: Callable[..., int]
+) -> None:
+    release = build()
+    note_failure(owner, release, "dbt: connection lost")
+    publish_release(owner, release)
+    assert get_release(owner, release).failure is None
+    assert close_release(warehouse, release) is None
+
+
+def test_an_unpublished_release_is_closed_with_the_first_reason(
+    owner: psycopg.Connection, warehouse: ConnectionSettings, build: Callable[..., int]
+) -> None:
+    release = build()
+    note_failure(owner, release, "load_bronze: boot_mapping fell to 14 rows")
+    note_failure(owner, release, "publish_release: something later")
+    for _ in range(2):
+        assert close_release(warehouse, release) == "load_bronze: boot_mapping fell to 14 rows"
+    assert get_release(owner, release).state == "failed"
 
 
 def test_a_warning_does_not_hold_a_release_back(
