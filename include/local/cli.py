@@ -106,7 +106,7 @@ def run_pipeline(
         )
         options.request()
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(_told(problem) for problem in error.errors())
         raise StateError(f"These options do not fit together: {problems}") from None
     raise typer.Exit(LocalRun(State.open(), console).execute(options))
 
@@ -254,6 +254,11 @@ def _dbt_settings(state: State, databases: LocalDatabases) -> dict[str, str]:
         # A test that also reads what was not selected, and so not built, says nothing.
         "DBT_INDIRECT_SELECTION": "buildable",
     }
+
+
+def _told(problem: Mapping[str, Any]) -> str:
+    variable = "_".join(str(part).upper() for part in problem["loc"])
+    return " ".join(filter(None, [variable, problem["msg"].removeprefix("Value error, ")]))
 
 
 def _running_databases() -> LocalDatabases:

@@ -42,9 +42,9 @@ class SourceRequest(BaseModel):
         if self.ref and self.source not in ("auto", "upstream"):
             raise ValueError(f"ref applies to upstream, not to source {self.source!r}")
         if self.source == "directory" and not self.directory:
-            raise ValueError("source 'directory' needs directory: the folder of .rda files")
+            raise ValueError("source 'directory' needs the folder of .rda files")
         if self.directory and self.source != "directory":
-            raise ValueError(f"directory applies to source 'directory', not to {self.source!r}")
+            raise ValueError(f"a folder applies to source 'directory', not to {self.source!r}")
         return self
 
 
