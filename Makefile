@@ -16,11 +16,12 @@ help: ## list the targets
 
 ## Use the warehouse
 
-run: export GAMEBOT_SOURCE = $(SOURCE)
-run: export GAMEBOT_SOURCE_DIR = $(SOURCE_DIR)
-run: export GAMEBOT_REF = $(REF)
-run: export GAMEBOT_TARGET_LAYER = $(TARGET_LAYER)
-run: export GAMEBOT_FORCE = $(FORCE)
+# What is not said to make is left as the shell has it; empty means the default.
+run: export GAMEBOT_SOURCE := $(or $(SOURCE),$(GAMEBOT_SOURCE))
+run: export GAMEBOT_SOURCE_DIR := $(or $(SOURCE_DIR),$(GAMEBOT_SOURCE_DIR))
+run: export GAMEBOT_REF := $(or $(REF),$(GAMEBOT_REF))
+run: export GAMEBOT_TARGET_LAYER := $(or $(TARGET_LAYER),$(GAMEBOT_TARGET_LAYER))
+run: export GAMEBOT_FORCE := $(or $(FORCE),$(GAMEBOT_FORCE))
 run: environments ## build and publish a release [SOURCE=auto|upstream|snapshot|directory SOURCE_DIR= REF= TARGET_LAYER=bronze|silver|gold FORCE=1]
 	@$(LOCAL) run
 
@@ -45,14 +46,16 @@ rollback: environments ## show an earlier release again [RELEASE=n]
 debug: environments ## check everything that a run needs
 	@$(LOCAL) debug
 
+# Whoever cleans often does so because .venv is broken: that must not keep the rest from going.
 clean: ## stop everything and delete state and environments
-	@if [ -x .venv/bin/python ]; then $(LOCAL) clean; fi
+	@[ -x .venv/bin/python ] && $(LOCAL) clean || echo "Skipped, for want of a working .venv:" \
+		"stopping what runs and deleting the state folder. make debug builds one; then make clean does both."
 	@echo Removing .venv .venvs
 	@rm -rf .venv .venvs
 
 ## Work on the project
 
-dbt: export GAMEBOT_DBT_ARGS = $(ARGS)
+dbt: export GAMEBOT_DBT_ARGS := $(or $(ARGS),$(GAMEBOT_DBT_ARGS))
 dbt: environments ## run dbt on the published bronze, into schemas of your own [ARGS="build --select silver"]
 	@$(LOCAL) dbt
 

@@ -56,15 +56,15 @@ def survivor_medallion_pipeline() -> None:
     - What was checked and what was found: table `ops.check_results`.
     """
     source = detect_changes()
-    opened = open_release(source)
-    release = load_bronze(source, opened)
+    release = open_release(source)
+    bronze = load_bronze(source, release)
     build, models = dbt_build(), dbt_models()
     audits = [audit_with_soda(release), audit_with_great_expectations(release)]
     published = publish_release(release)
 
-    chain(release, build, models, audits, published)
+    chain(bronze, build, models, audits, published)
     build >> audits
-    published >> close_release(opened).as_teardown(setups=opened, on_failure_fail_dagrun=True)
+    published >> close_release(release).as_teardown(on_failure_fail_dagrun=True)
 
 
 survivor_medallion_pipeline()

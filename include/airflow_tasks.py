@@ -1,8 +1,7 @@
 """The pipeline's stages as Airflow tasks: connection in, XCom out, nothing else.
 
 The work is in `include.pipeline` and `include.quality`, imported when a task runs, so that reading
-the DAG file stays cheap. With `include.transformation.rendering` and `include.parameters` this is
-the only code here that knows Airflow.
+the DAG file stays cheap.
 """
 
 from __future__ import annotations
@@ -26,27 +25,38 @@ REASON_LENGTH = 500
 
 
 @contextmanager
-def no_retry_after(*errors: type[Exception]) -> Iterator[None]:
+def no_retry_after(
+    *errors: type[Exception], unless: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Fail the task at once for errors that another try would only repeat."""
     try:
         yield
+    except unless:
+        raise
     except errors as error:
         raise AirflowFailException(str(error)) from error
 
 
 @task.short_circuit
 def detect_changes(params: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """Return the source to load, or nothing when readers already have it."""
+    """Return the source to load, or nothing when a release already holds it."""
+    from pydantic import ValidationError
+
     from include import pipeline
-    from include.ingestion.sources import SourceRequest
+    from include.ingestion.sources import SourceError, SourceRequest, SourceUnavailable
+    from include.warehouse.bootstrap import NotBootstrapped
 
     assert params is not None
-    detection = pipeline.detect_changes(
-        ConnectionSettings.from_airflow(),
-        SourceRequest(source=params["source"], ref=params["ref"], directory=params["source_dir"]),
-        target_layer=params["target_layer"],
-        force=params["force"],
-    )
+    final = (SourceError, ValidationError, NotBootstrapped)
+    with no_retry_after(*final, unless=(SourceUnavailable,)):
+        detection = pipeline.detect_changes(
+            ConnectionSettings.from_airflow(),
+            SourceRequest(
+                source=params["source"], ref=params["ref"], directory=params["source_dir"]
+            ),
+            target_layer=params["target_layer"],
+            force=params["force"],
+        )
     log.info("%s", detection.summary)
     return detection.source.model_dump(mode="json") if detection.changed else None
 
@@ -69,52 +79,69 @@ def open_release(
 
 
 @task
-def load_bronze(source: dict[str, Any], release_id: int) -> int:
-    """Load every dataset of the source into the release, exactly as it is; return its number."""
+def load_bronze(source: dict[str, Any], release_id: int) -> None:
+    """Load every dataset of the source into the release, exactly as it is."""
     from include import pipeline
     from include.ingestion.contract import ContractViolation
     from include.ingestion.reader import UnreadableFile
-    from include.ingestion.sources import ResolvedSource
+    from include.ingestion.sources import ResolvedSource, SourceError, SourceUnavailable
+    from include.warehouse.releases import ReleaseError
 
-    with no_retry_after(ContractViolation, UnreadableFile):
+    final = (ContractViolation, UnreadableFile, SourceError, ReleaseError)
+    with no_retry_after(*final, unless=(SourceUnavailable,)):
         pipeline.load_bronze(
             ConnectionSettings.from_airflow(),
             release_id,
             ResolvedSource.model_validate(source),
             on_progress=log.info,
         )
-    return release_id
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 def audit_with_soda(release_id: int, params: dict[str, Any] | None = None) -> None:
     """Run the Soda checks on bronze and silver."""
+    from include import pipeline
     from include.quality.run import AuditFailed
     from include.quality.run import audit_with_soda as audit
+    from include.warehouse.releases import ReleaseError
     from include.warehouse.schemas import layers_up_to
 
     assert params is not None
+    settings = ConnectionSettings.from_airflow()
     layers = [layer for layer in layers_up_to(params["target_layer"]) if layer != "gold"]
-    with no_retry_after(AuditFailed):
-        audit(release_id, ConnectionSettings.from_airflow(), layers, on_line=log.info)
+    with no_retry_after(AuditFailed, ReleaseError):
+        pipeline.resume(settings, release_id)
+        audit(release_id, settings, layers, on_line=log.info)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
-def audit_with_great_expectations(release_id: int, params: dict[str, Any] | None = None) -> str:
-    """Run the expectations on gold; return the URL of their Data Docs."""
-    from include.artifacts import upload_folder
+def audit_with_great_expectations(release_id: int, params: dict[str, Any] | None = None) -> None:
+    """Run the expectations on gold and keep their Data Docs."""
+    from include import pipeline
     from include.quality.run import AuditFailed
     from include.quality.run import audit_with_great_expectations as audit
+    from include.warehouse.releases import ReleaseError
 
     assert params is not None
     if params["target_layer"] != "gold":
         raise AirflowSkipException(f"The target layer is {params['target_layer']}.")
-    with tempfile.TemporaryDirectory() as folder, no_retry_after(AuditFailed):
+    settings = ConnectionSettings.from_airflow()
+    with tempfile.TemporaryDirectory() as folder, no_retry_after(AuditFailed, ReleaseError):
+        pipeline.resume(settings, release_id)
         try:
-            audit(release_id, ConnectionSettings.from_airflow(), Path(folder), on_line=log.info)
+            audit(release_id, settings, Path(folder), on_line=log.info)
         finally:
-            url = upload_folder(Path(folder), release_id, "great_expectations")
-    return url
+            _keep_pages(Path(folder), release_id, "great_expectations")
+
+
+def _keep_pages(folder: Path, release_id: int, name: str) -> None:
+    """Upload pages for people: a release is not worse because its pages could not be kept."""
+    from include.artifacts import upload_folder
+
+    try:
+        log.info("Pages: %s", upload_folder(folder, release_id, name))
+    except Exception:
+        log.exception("The pages of release %s could not be kept", release_id)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED, outlets=[WAREHOUSE])
@@ -131,7 +158,7 @@ def publish_release(release_id: int) -> Any:
 
 
 @task
-def close_release(release_id: int) -> None:
+def close_release(release_id: int | None) -> None:
     """Close the release as failed unless it was published; then the run has failed too.
 
     Whoever marks a run as failed in the UI leaves its other tasks skipped, which Airflow takes for
@@ -139,6 +166,8 @@ def close_release(release_id: int) -> None:
     """
     from include import pipeline
 
+    if release_id is None:
+        raise AirflowSkipException("No release was opened.")
     failure = pipeline.close_release(ConnectionSettings.from_airflow(), release_id)
     if failure:
         raise AirflowFailException(f"Release {release_id} is not published: {failure}")

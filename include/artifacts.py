@@ -18,10 +18,13 @@ def artifacts_url() -> str:
 
 
 def upload_folder(folder: Path, release_id: int, name: str) -> str:
-    """Copy a folder to `<artifacts url>/releases/<release>/<name>` and return that URL."""
+    """Make `<artifacts url>/releases/<release>/<name>` a copy of a folder and return that URL."""
     from airflow.sdk import ObjectStoragePath
 
     target = ObjectStoragePath(f"{artifacts_url()}/releases/{release_id}/{name}")
+    # Pages of an earlier attempt would stay beside the new ones, which have other names.
+    if target.is_dir():
+        target.rmdir(recursive=True)
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             copy = target / path.relative_to(folder).as_posix()

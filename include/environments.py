@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,10 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 IMAGE_ENVIRONMENTS = Path("/usr/local/gamebot/venvs")
 CHECKOUT_ENVIRONMENTS = PROJECT_DIR / ".venvs"
 LINES_KEPT_FOR_ERRORS = 20
+
+# Enough for dbt to cancel its queries, and less than the 5 seconds after which Airflow kills a task
+# that it has told to stop, for then nobody is left to kill the program.
+SECONDS_TO_END = 3
 
 # None of the tools may phone home: it leaks what runs here and stalls where nothing resolves.
 NO_TELEMETRY = {
@@ -77,7 +82,8 @@ def run(
 
     Args:
         command: program and arguments; never holds a secret, since other users may read it.
-        env: variables added to this process's own; secrets belong here.
+        env: variables added to this process's own; secrets belong here. Where they name a
+            warehouse, this process's `DB_*` are not passed on.
         on_line: receives stdout and stderr, interleaved, without line ends.
         cwd: the working directory.
 
@@ -86,7 +92,7 @@ def run(
     """
     process = subprocess.Popen(
         [str(part) for part in command],
-        env={**os.environ, **NO_TELEMETRY, **env},
+        env={**_inherited(env), **NO_TELEMETRY, **env},
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -105,8 +111,22 @@ def run(
             on_line(line)
         returncode = process.wait()
     except BaseException:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        _end(process)
         raise
     if returncode:
         raise CommandFailed(Path(command[0]).name, returncode, last_lines)
+
+
+def _inherited(env: Mapping[str, str]) -> dict[str, str]:
+    # A person's DB_SSLMODE, say, belongs to another warehouse than the one that is handed over.
+    foreign = ("DB_",) if "DB_HOST" in env else ()
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    for word in (signal.SIGTERM, signal.SIGKILL):
+        # Nobody may be left; where only a zombie is, macOS answers that it is not permitted.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, word)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_END)

@@ -23,10 +23,12 @@ from include.warehouse.releases import (
     Release,
     fail_release,
     get_release,
+    newest_release,
     note_failure,
     prune_releases,
     publish_release,
     published_release,
+    resume_release,
 )
 from include.warehouse.releases import (
     open_release as open_new_release,
@@ -54,7 +56,8 @@ class Detection(BaseModel):
     """What a run would load, and whether readers already have it."""
 
     source: ResolvedSource
-    published: Release | None
+    built: Release | None
+    """The release that holds it already, built by the same code."""
     changed: bool
 
     @property
@@ -62,11 +65,11 @@ class Detection(BaseModel):
         """One sentence for a person."""
         commit = f", commit {self.source.commit[:12]}" if self.source.commit else ""
         content = f"{self.source.kind} {self.source.version[:12]}{commit}"
-        if self.changed or self.published is None or self.published.published_at is None:
+        if self.changed or self.built is None or self.built.published_at is None:
             return f"A release will be built from {content}."
-        published_at = self.published.published_at.astimezone(UTC)
+        published_at = self.built.published_at.astimezone(UTC)
         return (
-            f"Nothing new: release {self.published.release_id} holds {content}, built by the same "
+            f"Nothing new: release {self.built.release_id} holds {content}, built by the same "
             f"code. It was published on {published_at:%Y-%m-%d at %H:%M} UTC."
         )
 
@@ -85,15 +88,23 @@ def detect_changes(
     """
     ensure_bootstrapped(settings)
     with settings.connect(role=OWNER) as connection:
-        published = published_release(connection, target_layer)
         loaded = published_release(connection)
+        # Also the newest, which readers do not see after a rollback: what was rolled away must not
+        # come back by itself.
+        known = [
+            published_release(connection, target_layer),
+            newest_release(connection, target_layer),
+        ]
     source = resolve_source(request, published_kind=loaded.source_kind if loaded else None)
-    same = (
-        published is not None
-        and published.source_fingerprint == source.fingerprint
-        and published.code_fingerprint == code_fingerprint()
-    )
-    return Detection(source=source, published=published, changed=force or not same)
+    code = code_fingerprint()
+    same = [
+        release
+        for release in known
+        if release
+        and release.source_fingerprint == source.fingerprint
+        and release.code_fingerprint == code
+    ]
+    return Detection(source=source, built=same[0] if same else None, changed=force or not same)
 
 
 def open_release(
@@ -123,21 +134,33 @@ def load_bronze(
         UnreadableFile: a file is damaged.
         ContractViolation: upstream changed in a way that must not reach readers.
     """
+    resume(settings, release_id)
     with settings.connect(role=LOADER) as connection:
         return load_bronze_tables(connection, release_id, source, on_progress=on_progress)
 
 
 def publish(settings: ConnectionSettings, release_id: int) -> dict[str, Any]:
-    """Show the audited release to readers and drop the tables of old ones.
+    """Show the audited release to readers.
 
     Raises:
         ReleaseError: an audit is missing or a blocking check failed.
-        PublicationBlocked: a dependent view needs what the release no longer has.
+        PublicationBlocked: something of somebody else's is in the way.
     """
     with settings.connect(role=OWNER) as connection:
+        if get_release(connection, release_id).state != "published":
+            resume_release(connection, release_id)
         layers = publish_release(connection, release_id)
-        dropped = prune_releases(connection, keep=RELEASES_KEPT)
-    return {"release_id": release_id, "layers": list(layers), "dropped_releases": dropped}
+    return {"release_id": release_id, "layers": list(layers)}
+
+
+def resume(settings: ConnectionSettings, release_id: int) -> None:
+    """Make sure that a stage may work on the release.
+
+    Raises:
+        ReleaseError: readers see it, or its tables are gone, or a newer one was opened.
+    """
+    with settings.connect(role=OWNER) as connection:
+        resume_release(connection, release_id)
 
 
 def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -> None:
@@ -147,9 +170,14 @@ def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -
 
 
 def close_release(settings: ConnectionSettings, release_id: int) -> str | None:
-    """Close the release as failed unless it was published. Returns why it failed."""
+    """Close the release as failed unless it was published, and drop the tables of old ones.
+
+    Returns:
+        Why it failed, None when it was published.
+    """
     with settings.connect(role=OWNER) as connection:
         fail_release(connection, release_id, "its run ended before it was published")
+        prune_releases(connection, keep=RELEASES_KEPT)
         release = get_release(connection, release_id)
     return release.failure if release.state == "failed" else None
 

@@ -79,6 +79,15 @@ find_python() {
         "Fedora: dnf install python3.12; macOS: brew install python@3.12) or name it: GAMEBOT_PYTHON=/path/to/python3.12"
 }
 
+# One builder at a time, and uv is built too. The lock belongs to file descriptor 9 of this shell, so
+# it outlives the Python that takes it (macOS has no flock command) and vanishes with this process
+# however it ends.
+wait_for_other_builders() {
+    mkdir -p "${into:-.venvs}"
+    exec 9>"${into:-.venvs}/.lock"
+    "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+}
+
 recent_enough() {
     local version
     version=$("$1" --version 2>/dev/null | awk '{print $2}') || return 1
@@ -141,6 +150,7 @@ fi
 
 if [ "$1" = --lock ]; then
     python=$(find_python)
+    wait_for_other_builders
     uv=$(find_uv)
     compile include/local/requirements.lock requirements.txt include/local/requirements.in
     compile include/dbt/requirements.lock include/dbt/requirements.txt
@@ -157,12 +167,8 @@ done
 [ -n "$stale" ] || exit 0
 
 python=$(find_python)
+wait_for_other_builders
 uv=$(find_uv)
-mkdir -p "${into:-.venvs}"
-# One builder at a time. The lock belongs to file descriptor 9 of this shell, so it outlives the
-# Python that takes it (macOS has no flock command) and vanishes with this process however it ends.
-exec 9>"${into:-.venvs}/.lock"
-"$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 for name in $stale; do
     lock=$(lock_of "$name")
     folder=$(folder_of "$name")

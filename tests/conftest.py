@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -80,8 +81,14 @@ def warehouse(warehouse_admin: ConnectionSettings) -> ConnectionSettings:
 
 @pytest.fixture(scope="session")
 def survivor_snapshots() -> Path:
-    """A folder with upstream's files of several dates beside the checkout, where there is one."""
-    folder = PROJECT.parent / "shared" / "survivoR"
+    """A folder with upstream's files, in a sub-folder per date; the repository has none."""
+    named = os.environ.get("GAMEBOT_SURVIVOR_SNAPSHOTS")
+    if not named:
+        folder = PROJECT.parent / "shared" / "survivoR"
+        if not folder.is_dir():
+            pytest.skip("needs GAMEBOT_SURVIVOR_SNAPSHOTS, see docs/development.md")
+        return folder
+    folder = Path(named).expanduser()
     if not folder.is_dir():
-        pytest.skip(f"needs upstream's files in {folder.name}/ beside the checkout")
+        pytest.fail(f"GAMEBOT_SURVIVOR_SNAPSHOTS names {named}, which is no folder")
     return folder

@@ -28,8 +28,30 @@ ADMIN = "admin"
 PARALLELISM = 4
 
 # What would change whom our processes connect to, or which code and defaults they use.
-FOREIGN_PREFIXES = ("AIRFLOW", "GAMEBOT_", "PG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
-KEPT = ("GAMEBOT_DBT_ENV", "GAMEBOT_QUALITY_ENV")
+FOREIGN_PREFIXES = ("AIRFLOW", "GAMEBOT_", "DB_", "PG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+
+# The settings of the pipeline that are also the local Airflow's. `make run` passes on source and
+# target layer itself; kept here, they would make it restart an Airflow that `make up` started.
+KEPT = (
+    "GAMEBOT_DBT_ENV",
+    "GAMEBOT_QUALITY_ENV",
+    "GAMEBOT_SCHEDULE",
+    "GAMEBOT_UPSTREAM_API_URL",
+    "GAMEBOT_UPSTREAM_RAW_URL",
+)
+
+# What a running Airflow must be restarted to notice: its configuration, and how tasks reach GitHub
+# and the package index.
+DECISIVE_PREFIXES = (
+    "AIRFLOW",
+    "GAMEBOT_",
+    "GITHUB_TOKEN",
+    "PIP_INDEX_URL",
+    "SSL_CERT_",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+)
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class AirflowError(RuntimeError):
@@ -186,8 +208,7 @@ def _connection(settings: ConnectionSettings) -> str:
 
 
 def _without_proxy_for_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
-    proxies = ("http_proxy", "https_proxy", "all_proxy")
-    proxied = any(environ.get(name) or environ.get(name.upper()) for name in proxies)
+    proxied = any(environ.get(name) or environ.get(name.upper()) for name in PROXIES)
     exempt = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
     value = ",".join(filter(None, [exempt, "127.0.0.1", "localhost"])) if proxied else "*"
     return {"NO_PROXY": value, "no_proxy": value}
@@ -196,6 +217,8 @@ def _without_proxy_for_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
 def configuration_key(environment: Mapping[str, str]) -> str:
     """Return a short hash that changes when Airflow must be restarted to see new settings."""
     settings = sorted(
-        item for item in environment.items() if item[0].startswith(("AIRFLOW", "GAMEBOT"))
+        (name, value)
+        for name, value in environment.items()
+        if name.startswith(DECISIVE_PREFIXES) or name.lower() in (*PROXIES, "no_proxy")
     )
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]

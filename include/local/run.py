@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ class LocalRun:
                 # Also what a killed `make run` left behind, but never what `make up` started.
                 if self._stack.started_by == "run":
                     with step("Stop Airflow", self._console):
-                        self._stack.stop()
+                        self._stack.stop(started_by="run")
             self._report(outcome)
             return 0 if outcome.succeeded else 1
 
@@ -121,27 +121,19 @@ class LocalRun:
         for other in api.active_runs(DAG_ID):
             self._console.print(f"Run {other.dag_run_id} is under way; this one comes after it.")
         run = api.trigger(DAG_ID, options.conf())
-        runs = [run]
         try:
             runs = [follow(api, run, self._task_logs, self._console)]
-            runs += follow_caused(api, runs[0], self._task_logs, self._console)
+            runs += follow_caused(api, run, self._task_logs, self._console)
         except KeyboardInterrupt:
-            self._cancel(api, runs)
+            self._console.print(
+                "[yellow]Interrupted: ending the run.[/] Readers keep what they see."
+            )
+            cancel(api, run)
             raise
         return Outcome(
             tasks={other: api.task_instances(other) for other in runs},
             release_id=api.xcom(run, "open_release"),
         )
-
-    def _cancel(self, api: AirflowApi, runs: list[DagRun]) -> None:
-        self._console.print("[yellow]Interrupted: ending the run.[/] Readers keep what they see.")
-        for run in [*runs, *api.active_runs(DAG_ID)]:
-            if not api.run(run.dag_id, run.dag_run_id).finished:
-                api.fail(run)
-        # The run still has its own clearing up to do; what it cannot, the next release does.
-        deadline = time.monotonic() + CANCEL_TIMEOUT
-        while api.active_runs(DAG_ID) and time.monotonic() < deadline:
-            time.sleep(0.5)
 
     def _report(self, outcome: Outcome) -> None:
         for tasks in outcome.tasks.values():
@@ -190,6 +182,22 @@ def step(name: str, console: Console) -> Iterator[None]:
     elapsed = time.monotonic() - started
     if elapsed > 0.1:
         console.print(f"[green]✓[/] {name:<48} [dim]{elapsed:6.1f} s[/]")
+
+
+def cancel(api: AirflowApi, run: DagRun) -> None:
+    """End a run and those that it caused; runs that somebody else started go on."""
+    caused, _ = api.runs_caused_by(run)
+    active = _unfinished(api, [run, *caused])
+    for one in active:
+        api.fail(one)
+    # A run still has its own clearing up to do; what it cannot, the next release does.
+    deadline = time.monotonic() + CANCEL_TIMEOUT
+    while _unfinished(api, active) and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
+def _unfinished(api: AirflowApi, runs: Sequence[DagRun]) -> list[DagRun]:
+    return [run for run in runs if not api.run(run.dag_id, run.dag_run_id).finished]
 
 
 def start_postgres(databases: LocalDatabases, console: Console) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal
 
@@ -82,29 +83,41 @@ class AirflowStack:
             AirflowError: a process ended or nothing was healthy in time; names the log.
         """
         wanted = (*NEEDED, "triggerer") if started_by == "up" else NEEDED
-        prepare_airflow(self._state, self._databases)
-        if self._is_current():
-            for name in set(wanted) - set(self.running()):
-                self._launch(name)
-            if started_by == "up":
-                self._note(started_by="up")
-            self._wait(wanted)
-            return False
-        self.stop()
-        try:
-            self._start_all(wanted, started_by)
-        except _PortTaken:
-            # Somebody was faster between the choice of the port and its use.
-            self.stop()
-            self._start_all(wanted, started_by)
-        except BaseException:
-            self.stop()
-            raise
+        with self._locked():
+            prepare_airflow(self._state, self._databases)
+            if self._is_current():
+                for name in set(wanted) - set(self.running()):
+                    self._launch(name)
+                if started_by == "up":
+                    self._note(started_by="up")
+                self._wait(wanted)
+                return False
+            self._processes.stop()
+            try:
+                self._start_all(wanted, started_by)
+            except _PortTaken:
+                # Somebody was faster between the choice of the port and its use.
+                self._processes.stop()
+                self._start_all(wanted, started_by)
+            except BaseException:
+                self._processes.stop()
+                raise
         return True
 
-    def stop(self) -> list[str]:
-        """Stop all processes; returns the names of those that were alive."""
-        return self._processes.stop()
+    def stop(self, started_by: Starter | None = None) -> list[str]:
+        """Stop all processes; returns the names of those that were alive.
+
+        Args:
+            started_by: leave them alone unless it was this command that started them.
+        """
+        with self._locked():
+            if started_by and self.started_by != started_by:
+                return []
+            return self._processes.stop()
+
+    def _locked(self) -> AbstractContextManager[None]:
+        # `make up`, `make run` and `make down` at once would stop what another has half started.
+        return self._state.locked("airflow")
 
     def _start_all(self, wanted: tuple[str, ...], started_by: Starter) -> None:
         self._note(port=free_port(self.port), started_by=started_by)

@@ -173,7 +173,9 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         BlockingIOError: another process holds it and `wait` is false.
     """
-    with path.open("w") as file:
+    # Never through a link: what stands in for a lock must not be a way to another file.
+    flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o600), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 

@@ -54,14 +54,14 @@ def render_places(artifacts: Path, *, ui_is_running: bool) -> RenderableType:
 
 def render_releases(releases: Iterable[Release]) -> RenderableType:
     """List releases, newest first."""
-    table = _table("Release", "State", "Source", "Up to", "Opened", "Published", "Note")
+    table = _table("Release", "State", "Source", "Up to", "Readers see", "Published", "Note")
     for release in releases:
         table.add_row(
             str(release.release_id),
             f"[{STATE_STYLES.get(release.state, 'default')}]{release.state}[/]",
             escape(f"{release.source_kind} {release.source_version[:12]}"),
             release.target_layer,
-            f"{release.opened_at:%Y-%m-%d %H:%M}",
+            ", ".join(release.shown_layers),
             f"{release.published_at:%Y-%m-%d %H:%M}" if release.published_at else "",
             escape(_first_line(release.failure) or _gone(release)),
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from copy import copy
@@ -97,9 +96,6 @@ def audit(settings: ConnectionSettings, release_id: int, docs_dir: Path) -> list
 
 
 def _write_docs(context: AbstractDataContext, docs_dir: Path) -> None:
-    # Pages of an earlier attempt would stay beside the new ones, which have other names.
-    for pages in ("expectations", "validations"):
-        shutil.rmtree(docs_dir / pages, ignore_errors=True)
     site: Any = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import Context, TriggerRule
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from cosmos import (
     DbtTaskGroup,
     ExecutionConfig,
@@ -32,8 +32,8 @@ from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
 from include.transformation.results import NodeVerdict, read_build_results
 from include.warehouse.checks import record_check_results
 from include.warehouse.connection import CONNECTION_ID, TLS_SETTINGS, ConnectionSettings
-from include.warehouse.releases import mark_built, note_failure
-from include.warehouse.schemas import AUDITOR, OWNER, TRANSFORMER, Layer
+from include.warehouse.releases import ReleaseError, mark_built, note_failure, resume_release
+from include.warehouse.schemas import AUDITOR, OWNER, TRANSFORMER
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def dbt_build() -> DbtBuildLocalOperator:
         env={**NO_TELEMETRY, "GAMEBOT_RELEASE_ID": RELEASE_ID},
         append_env=True,
         callback=record_build,
-        pre_execute=_skip_when_bronze_is_the_target,
+        pre_execute=_prepare_build,
     )
 
 
@@ -146,7 +146,7 @@ def report_node(unique_id: str, context: Context) -> None:
     """Take on the state that dbt gave one model or seed.
 
     Raises:
-        AirflowException: dbt could not build it, or one of its tests failed.
+        AirflowFailException: dbt could not build it, or one of its tests failed.
         AirflowSkipException: dbt did not get to it, or was not asked to.
     """
     verdicts = context["ti"].xcom_pull(task_ids="dbt_build", key=VERDICTS)
@@ -156,7 +156,7 @@ def report_node(unique_id: str, context: Context) -> None:
     for problem in verdict.problems:
         log.log(logging.ERROR if verdict.state == "failed" else logging.WARNING, "%s", problem)
     if verdict.state == "failed":
-        raise AirflowException(verdict.problems[0])
+        raise AirflowFailException(verdict.problems[0])
     if verdict.state == "skipped":
         raise AirflowSkipException("Not built, because something that it reads failed.")
     log.info(
@@ -181,7 +181,6 @@ def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
     return PythonOperator(
         python_callable=_report,
         op_kwargs={"unique_id": node.unique_id},
-        retries=0,
         **task,
     )
 
@@ -190,7 +189,12 @@ def _report(unique_id: str, **context: Any) -> None:
     report_node(unique_id, context)
 
 
-def _skip_when_bronze_is_the_target(context: Context) -> None:
-    target: Layer = context["params"]["target_layer"]
-    if target == "bronze":
+def _prepare_build(context: Context) -> None:
+    if context["params"]["target_layer"] == "bronze":
         raise AirflowSkipException("The target layer is bronze: no model is built.")
+    release_id = context["ti"].xcom_pull(task_ids="open_release")
+    try:
+        with ConnectionSettings.from_airflow().connect(role=OWNER) as connection:
+            resume_release(connection, int(release_id))
+    except ReleaseError as error:
+        raise AirflowFailException(str(error)) from error

@@ -33,12 +33,13 @@ def bootstrap(admin: ConnectionSettings, pipeline_login: str | None = None) -> N
         NotBootstrapped: `admin` lacks a privilege that this needs.
     """
     try:
-        with admin.connect() as connection:
-            # Two runs that start at once must not both create the roles.
-            connection.execute("select pg_advisory_xact_lock(hashtext('gamebot.bootstrap'))")
+        # Two runs that start at once must not both do it; the migration has its own transaction.
+        with admin.connect(autocommit=True) as guard, admin.connect() as connection:
+            guard.execute("select pg_advisory_lock(hashtext('gamebot.bootstrap'))")
             _create_roles(connection, pipeline_login)
             _create_schemas(connection)
-        _migrate(admin)
+            connection.commit()
+            _migrate(admin)
     except psycopg.errors.InsufficientPrivilege as error:
         raise NotBootstrapped(
             f"Login {admin.user!r} may not prepare database {admin.dbname!r} "
@@ -58,15 +59,17 @@ def ensure_bootstrapped(settings: ConnectionSettings) -> None:
 
 
 def _is_current(settings: ConnectionSettings) -> bool:
-    with settings.connect() as connection:
-        row = connection.execute("select to_regclass('ops.alembic_version') is not null").fetchone()
-        if not row or not row[0]:
-            return False
-        try:
-            connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
+    try:
+        with settings.connect(role=OWNER) as connection:
             applied = connection.execute("select version_num from ops.alembic_version").fetchone()
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
-            return False
+    except (
+        # In turn: no such role, not a member of it, no such table or schema.
+        psycopg.errors.InvalidParameterValue,
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.InvalidSchemaName,
+    ):
+        return False
     return applied is not None and applied[0] == max(
         path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")
     )
@@ -77,17 +80,28 @@ def _create_roles(connection: psycopg.Connection, pipeline_login: str | None) ->
     for role in (OWNER, *STAGE_ROLES, READER):
         if role not in existing:
             connection.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
-    # The owner opens, publishes and drops what the stages own.
-    members = [OWNER] if pipeline_login is None else [OWNER, pipeline_login]
-    for member in members:
-        for role in (*STAGE_ROLES, *(() if member == OWNER else (OWNER,))):
-            connection.execute(
-                sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(member))
-            )
+    # The owner opens, publishes and drops what the stages own. Whoever creates a role without being
+    # a superuser, as on a managed Postgres, must become a member of it to act for it.
+    grants = {OWNER: STAGE_ROLES, connection.info.user: (OWNER, *STAGE_ROLES)}
+    if pipeline_login:
+        grants[pipeline_login] = (OWNER, *STAGE_ROLES)
+    for member, roles in grants.items():
+        for role in roles:
+            if not _is_member(connection, member, role):
+                connection.execute(
+                    sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(member))
+                )
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
         sql.SQL("grant create on database {} to {}").format(database, sql.Identifier(OWNER))
     )
+
+
+def _is_member(connection: psycopg.Connection, member: str, role: str) -> bool:
+    # Since Postgres 16 a membership may be without the right to act as the role.
+    kind = "set" if connection.info.server_version >= 160000 else "member"
+    found = connection.execute("select pg_has_role(%s, %s, %s)", (member, role, kind)).fetchone()
+    return found is not None and found[0]
 
 
 def _create_schemas(connection: psycopg.Connection) -> None:
@@ -98,6 +112,14 @@ def _create_schemas(connection: psycopg.Connection) -> None:
                 sql.Identifier(schema), owner
             )
         )
+        found = connection.execute(
+            "select nspowner::regrole::text from pg_namespace where nspname = %s", (schema,)
+        ).fetchone()
+        if found and found[0] != OWNER:
+            raise NotBootstrapped(
+                f"Database {connection.info.dbname!r} has a schema {schema!r} already, owned by "
+                f"{found[0]}. Give the warehouse a database of its own, or rename that schema."
+            )
     connection.execute(
         sql.SQL("grant usage on schema ops to {}").format(
             sql.SQL(", ").join(sql.Identifier(role) for role in STAGE_ROLES)

@@ -18,7 +18,7 @@ from tenacity import (
     wait_random,
 )
 
-from include.warehouse.schemas import Layer, release_schema
+from include.warehouse.schemas import OWNER, Layer, release_schema
 
 # A query that reads a public view holds off its replacement, and a waiting replacement holds off
 # every later query: so wait briefly, step aside, and try again.
@@ -33,25 +33,23 @@ Columns = dict[str, str]
 
 
 class PublicationBlocked(RuntimeError):
-    """A dependent view needs what the release no longer has."""
+    """Something that somebody else put into the warehouse is in the way of a publication."""
 
 
-def point_layers_at(
-    connection: psycopg.Connection,
-    release_id: int,
-    layers: Sequence[Layer],
-    and_record: Callable[[], None],
-) -> None:
-    """Make every table of the release visible in its public schema, all or nothing.
+def lock_releases(connection: psycopg.Connection) -> None:
+    """Keep other sessions from publishing or dropping releases until this transaction ends."""
+    connection.execute("select pg_advisory_xact_lock(hashtext('gamebot.releases'))")
+    connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+
+
+def publish_when_free(connection: psycopg.Connection, step: Callable[[], None]) -> None:
+    """Run `step` in a transaction of its own, again and again while readers are in its way.
 
     Args:
         connection: acting as `gamebot_owner`, outside a transaction.
-        release_id: the release to show.
-        layers: the public schemas to move.
-        and_record: runs in the same transaction, to record the publication.
+        step: checks, replaces and records; all of it or nothing happens.
 
     Raises:
-        PublicationBlocked: names the dependent views and the public view that would have to go.
         psycopg.errors.LockNotAvailable: readers held a view for ten minutes on end.
     """
     for attempt in Retrying(
@@ -61,16 +59,44 @@ def point_layers_at(
         reraise=True,
     ):
         with attempt, connection.transaction():
-            connection.execute("select pg_advisory_xact_lock(hashtext('gamebot.publish'))")
-            connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
-            for layer in layers:
-                _replace_views(connection, layer, release_schema(layer, release_id))
-            and_record()
+            lock_releases(connection)
+            step()
 
 
-def _replace_views(connection: psycopg.Connection, public: str, source: str) -> None:
-    tables = _columns(connection, source)
-    views = _columns(connection, public)
+def show_release(connection: psycopg.Connection, release_id: int, layers: Sequence[Layer]) -> None:
+    """Make every table of these layers visible in its public schema, and nothing else.
+
+    The tables pass to `gamebot_owner`, so that no stage can change any more what readers see.
+
+    Raises:
+        PublicationBlocked: names what is in the way: views that depend on a column that is gone,
+            or a relation of somebody else's that has the name of a table.
+    """
+    for layer in layers:
+        schema = release_schema(layer, release_id)
+        tables = _columns(connection, schema)
+        if not tables:
+            raise PublicationBlocked(f"Schema {schema} holds no table: there is nothing to show.")
+        _take_over(connection, schema, tables)
+        _replace_views(connection, layer, schema, tables)
+
+
+def _take_over(connection: psycopg.Connection, schema: str, tables: dict[str, Columns]) -> None:
+    for name in tables:
+        connection.execute(
+            sql.SQL("alter table {} owner to {}").format(
+                sql.Identifier(schema, name), sql.Identifier(OWNER)
+            )
+        )
+    connection.execute(
+        sql.SQL("alter schema {} owner to {}").format(sql.Identifier(schema), sql.Identifier(OWNER))
+    )
+
+
+def _replace_views(
+    connection: psycopg.Connection, public: str, source: str, tables: dict[str, Columns]
+) -> None:
+    views = _columns(connection, public, owned_only=True)
     for name in views.keys() - tables.keys() - PERMANENT_VIEWS.get(public, set()):
         _drop_view(connection, public, name, "the release has no such table")
     for name, columns in sorted(tables.items()):
@@ -81,13 +107,19 @@ def _replace_views(connection: psycopg.Connection, public: str, source: str) -> 
             shown = {}
         # `create or replace` keeps the columns that are there, in their order, and adds the rest.
         selected = [*shown, *(column for column in columns if column not in shown)]
-        connection.execute(
-            sql.SQL("create or replace view {} as select {} from {}").format(
-                sql.Identifier(public, name),
-                sql.SQL(", ").join(map(sql.Identifier, selected)),
-                sql.Identifier(source, name),
+        try:
+            connection.execute(
+                sql.SQL("create or replace view {} as select {} from {}").format(
+                    sql.Identifier(public, name),
+                    sql.SQL(", ").join(map(sql.Identifier, selected)),
+                    sql.Identifier(source, name),
+                )
             )
-        )
+        except (psycopg.errors.WrongObjectType, psycopg.errors.InsufficientPrivilege) as error:
+            raise PublicationBlocked(
+                f"{public}.{name} exists already and is not the pipeline's view "
+                f"({error.diag.message_primary}). Rename or drop it, then run again."
+            ) from error
 
 
 def _drop_view(connection: psycopg.Connection, schema: str, name: str, reason: str) -> None:
@@ -100,8 +132,10 @@ def _drop_view(connection: psycopg.Connection, schema: str, name: str, reason: s
         ) from error
 
 
-def _columns(connection: psycopg.Connection, schema: str) -> dict[str, Columns]:
-    """Return the tables or views of a schema with their columns and types, in order."""
+def _columns(
+    connection: psycopg.Connection, schema: str, *, owned_only: bool = False
+) -> dict[str, Columns]:
+    """Return the tables and views of a schema with their columns and types, in order."""
     relations: dict[str, Columns] = {}
     for relation, column, kind in connection.execute(
         """
@@ -109,10 +143,13 @@ def _columns(connection: psycopg.Connection, schema: str) -> dict[str, Columns]:
         from pg_class
         join pg_namespace on pg_namespace.oid = relnamespace
         join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
-        where nspname = %s and relkind in ('r', 'v')
+        where
+            nspname = %s
+            and relkind in ('r', 'v')
+            and (pg_get_userbyid(relowner) = current_user or not %s)
         order by pg_class.relname, attnum
         """,
-        (schema,),
+        (schema, owned_only),
     ):
         relations.setdefault(relation, {})[column] = kind
     return relations

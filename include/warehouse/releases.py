@@ -16,9 +16,10 @@ from psycopg import sql
 from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict
 
-from include.warehouse.publication import point_layers_at
+from include.warehouse.publication import lock_releases, publish_when_free, show_release
 from include.warehouse.schemas import (
     AUDITOR,
+    LAYERS,
     LOADER,
     SCHEMA_OWNERS,
     TRANSFORMER,
@@ -82,6 +83,8 @@ class Release(BaseModel):
     closed_at: datetime | None
     pruned_at: datetime | None
     failure: str | None
+    shown_layers: list[Layer]
+    """The public schemas that show it now: also of a superseded release, after a partial run."""
 
 
 def open_release(
@@ -98,12 +101,13 @@ def open_release(
     is closed as failed first, and its schemas are dropped.
     """
     with connection.transaction():
+        lock_releases(connection)
         orphans = connection.execute(
-            "select release_id from ops.releases where state in ('building', 'audited') for update"
+            "select release_id from ops.releases where state in ('building', 'audited')"
         ).fetchall()
         for (orphan,) in orphans:
             fail_release(connection, orphan, "interrupted: its run ended without closing it")
-            _drop_schemas(connection, orphan)
+            _drop_tables(connection, orphan)
         inserted = connection.execute(
             """
             insert into ops.releases (
@@ -140,33 +144,55 @@ def mark_built(connection: psycopg.Connection, release_id: int) -> None:
         )
 
 
+def resume_release(connection: psycopg.Connection, release_id: int) -> None:
+    """Make sure that a stage may still work on the release; reopen it after a failed try.
+
+    Whoever clears a task of a failed run wants it to go on with the release that the run closed.
+
+    Raises:
+        ReleaseError: readers see the release, or its tables are gone, or a newer one was opened.
+    """
+    with connection.transaction():
+        reopened = connection.execute(
+            """
+            update ops.releases
+            set state = 'building', closed_at = null, failure = null
+            where
+                release_id = %s
+                and state = 'failed'
+                and pruned_at is null
+                and release_id = (select max(release_id) from ops.releases)
+            """,
+            (release_id,),
+        )
+    release = get_release(connection, release_id)
+    if not reopened.rowcount and release.state not in ("building", "audited"):
+        raise ReleaseError(
+            f"Release {release_id} is {release.state} and cannot be worked on: start a new run."
+        )
+
+
 def publish_release(connection: psycopg.Connection, release_id: int) -> tuple[Layer, ...]:
     """Let readers see a release that passed its audits. Returns the layers published.
 
     Raises:
         ReleaseError: the release is not being built any more, an audit is missing from
             `ops.check_results`, or a blocking check failed; nothing changes for readers.
-        PublicationBlocked: a view that somebody built on a public table needs a column that the
-            release no longer has.
+        PublicationBlocked: something of somebody else's is in the way.
     """
     release = get_release(connection, release_id)
     layers = layers_up_to(release.target_layer)
     if release.state == "published":
         # A task that died after its commit is run again: there is nothing left to do.
         return layers
-    if release.state not in ("building", "audited"):
-        raise ReleaseError(
-            f"Release {release_id} is {release.state} and cannot be published by a run. "
-            f"To show an earlier release again: make rollback RELEASE={release_id}."
-        )
     _require_audits(connection, release_id, layers)
     with connection.transaction():
         connection.execute(
             "update ops.releases set state = 'audited', audited_at = clock_timestamp() "
-            "where release_id = %s",
+            "where release_id = %s and state = 'building'",
             (release_id,),
         )
-    _publish(connection, release_id, layers)
+    _publish(connection, release_id, layers, from_state="audited")
     return layers
 
 
@@ -177,19 +203,8 @@ def roll_back(connection: psycopg.Connection, release_id: int) -> tuple[Layer, .
         ReleaseError: the release was never published, is the published one, or its tables are gone.
         PublicationBlocked: as for `publish_release`.
     """
-    release = get_release(connection, release_id)
-    if release.state != "superseded":
-        raise ReleaseError(
-            f"Release {release_id} is {release.state}: only a superseded release can come back. "
-            "See them with make releases."
-        )
-    if release.pruned_at:
-        raise ReleaseError(
-            f"The tables of release {release_id} were dropped on {release.pruned_at:%Y-%m-%d}. "
-            f"Build its data again: make run REF={release.source_version} FORCE=1."
-        )
-    layers = layers_up_to(release.target_layer)
-    _publish(connection, release_id, layers)
+    layers = layers_up_to(get_release(connection, release_id).target_layer)
+    _publish(connection, release_id, layers, from_state="superseded")
     return layers
 
 
@@ -220,37 +235,34 @@ def note_failure(connection: psycopg.Connection, release_id: int, reason: str) -
 def prune_releases(connection: psycopg.Connection, keep: int = 3) -> list[int]:
     """Drop the tables of old releases; their rows in `ops` stay. Returns what was dropped.
 
-    Kept are the last `keep` releases that readers saw, whatever a public view shows, the newest
-    failed release (its tables are the evidence) and a release that is being built.
+    Kept are the newest `keep` releases that readers saw, whatever a public view shows, the newest
+    failed release (its tables are the evidence), a release that is being built, and for the time
+    being what somebody reads at this moment.
     """
     with connection.transaction():
-        dropped = [
-            release_id
-            for (release_id,) in connection.execute(
-                """
-                select release_id from ops.releases
-                where
-                    pruned_at is null
-                    and state in ('published', 'superseded', 'failed')
-                    and release_id not in (select release_id from ops.published_layers)
-                    and release_id not in (
-                        select release_id from ops.releases
-                        where state in ('published', 'superseded')
-                        order by published_at desc limit %s
-                    )
-                    and release_id not in (
-                        select release_id from ops.releases
-                        where state = 'failed'
-                        order by release_id desc limit 1
-                    )
-                order by release_id
-                """,
-                (keep,),
-            ).fetchall()
-        ]
-        for release_id in dropped:
-            _drop_schemas(connection, release_id)
-    return dropped
+        lock_releases(connection)
+        candidates = connection.execute(
+            """
+            select release_id from ops.releases
+            where
+                pruned_at is null
+                and state in ('published', 'superseded', 'failed')
+                and release_id not in (select release_id from ops.published_layers)
+                and release_id not in (
+                    select release_id from ops.releases
+                    where state in ('published', 'superseded')
+                    order by release_id desc limit %s
+                )
+                and release_id not in (
+                    select release_id from ops.releases
+                    where state = 'failed' and pruned_at is null
+                    order by release_id desc limit 1
+                )
+            order by release_id
+            """,
+            (keep,),
+        ).fetchall()
+        return [release_id for (release_id,) in candidates if _drop_tables(connection, release_id)]
 
 
 def get_release(connection: psycopg.Connection, release_id: int) -> Release:
@@ -280,12 +292,35 @@ def published_release(connection: psycopg.Connection, layer: Layer = "bronze") -
     return releases[0] if releases else None
 
 
+def newest_release(connection: psycopg.Connection, layer: Layer = "bronze") -> Release | None:
+    """Return the newest release that readers ever saw `layer` of, rolled back or not."""
+    releases = _select(
+        connection,
+        "where state in ('published', 'superseded') and target_layer = any(%s) "
+        "order by release_id desc limit 1",
+        (list(LAYERS[LAYERS.index(layer) :]),),
+    )
+    return releases[0] if releases else None
+
+
 def _select(
     connection: psycopg.Connection, clause: LiteralString, parameters: tuple[object, ...] = ()
 ) -> list[Release]:
     with connection.transaction(), connection.cursor(row_factory=class_row(Release)) as cursor:
-        query = sql.SQL("select * from ops.releases {}").format(sql.SQL(clause))
-        return cursor.execute(query, parameters).fetchall()
+        query = sql.SQL(
+            """
+            select
+                releases.*,
+                array(
+                    select layer from ops.published_layers
+                    where published_layers.release_id = releases.release_id
+                    order by array_position(%s, layer)
+                ) as shown_layers
+            from ops.releases
+            {}
+            """
+        ).format(sql.SQL(clause))
+        return cursor.execute(query, (list(LAYERS), *parameters)).fetchall()
 
 
 def _create_schema(connection: psycopg.Connection, schema: str, owner: str) -> None:
@@ -306,16 +341,22 @@ def _create_schema(connection: psycopg.Connection, schema: str, owner: str) -> N
         connection.execute(sql.SQL(statement).format(**names))
 
 
-def _drop_schemas(connection: psycopg.Connection, release_id: int) -> None:
-    for layer in reversed(SCHEMA_OWNERS):
-        connection.execute(
-            sql.SQL("drop schema if exists {} cascade").format(
-                sql.Identifier(release_schema(layer, release_id))
-            )
-        )
+def _drop_tables(connection: psycopg.Connection, release_id: int) -> bool:
+    """Drop a release's schemas unless somebody reads in them; needs `lock_releases`."""
+    try:
+        with connection.transaction():
+            for layer in reversed(SCHEMA_OWNERS):
+                connection.execute(
+                    sql.SQL("drop schema if exists {} cascade").format(
+                        sql.Identifier(release_schema(layer, release_id))
+                    )
+                )
+    except psycopg.errors.LockNotAvailable:
+        return False
     connection.execute(
         "update ops.releases set pruned_at = clock_timestamp() where release_id = %s", (release_id,)
     )
+    return True
 
 
 def _require_audits(
@@ -349,8 +390,27 @@ def _require_audits(
         )
 
 
-def _publish(connection: psycopg.Connection, release_id: int, layers: tuple[Layer, ...]) -> None:
-    def record() -> None:
+def _publish(
+    connection: psycopg.Connection, release_id: int, layers: tuple[Layer, ...], from_state: State
+) -> None:
+    def step() -> None:
+        # Asked under the lock, since waiting for readers can take minutes.
+        connection.execute(
+            "select from ops.releases where release_id = %s for update", (release_id,)
+        )
+        release = get_release(connection, release_id)
+        if release.pruned_at:
+            raise ReleaseError(
+                f"The tables of release {release_id} were dropped on {release.pruned_at:%Y-%m-%d}: "
+                "build its data again with FORCE=1 and the source that make releases shows."
+            )
+        if release.state != from_state:
+            raise ReleaseError(
+                f"Release {release_id} is {release.state}, not {from_state}, so readers keep what "
+                "they see. A run publishes what it built and audited; make rollback shows a "
+                "superseded release again (make releases lists them)."
+            )
+        show_release(connection, release_id, layers)
         connection.execute(
             """
             insert into ops.published_layers (layer, release_id, published_at)
@@ -361,11 +421,8 @@ def _publish(connection: psycopg.Connection, release_id: int, layers: tuple[Laye
             (release_id, list(layers)),
         )
         connection.execute(
-            """
-            update ops.releases
-            set state = 'superseded', closed_at = clock_timestamp()
-            where state = 'published' and release_id <> %s
-            """,
+            "update ops.releases set state = 'superseded', closed_at = clock_timestamp() "
+            "where state = 'published' and release_id <> %s",
             (release_id,),
         )
         connection.execute(
@@ -373,7 +430,7 @@ def _publish(connection: psycopg.Connection, release_id: int, layers: tuple[Laye
             update ops.releases
             set
                 state = 'published',
-                published_at = clock_timestamp(),
+                published_at = coalesce(published_at, clock_timestamp()),
                 closed_at = null,
                 -- What a first try met and a later one overcame is no failure of the release.
                 failure = null
@@ -382,4 +439,4 @@ def _publish(connection: psycopg.Connection, release_id: int, layers: tuple[Laye
             (release_id,),
         )
 
-    point_layers_at(connection, release_id, layers, and_record=record)
+    publish_when_free(connection, step)

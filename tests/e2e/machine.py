@@ -11,7 +11,7 @@ import psutil
 import psycopg
 
 from include.environments import PROJECT_DIR
-from include.local.api import AirflowApi
+from include.local.api import AirflowApi, DagRun
 from include.local.databases import LocalDatabases
 from include.local.stack import AirflowStack
 from include.local.state import State, read_json
@@ -53,6 +53,18 @@ class Machine:
     @property
     def api(self) -> AirflowApi:
         return AirflowStack(self.state, LocalDatabases.of(self.state)).api()
+
+    def clear(self, run: DagRun, task_id: str) -> None:
+        """Let a task and all after it run again, as the button in the UI does."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run.dag_run_id,
+            "task_ids": [task_id],
+            "include_downstream": True,
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self.api._request("POST", f"/api/v2/dags/{run.dag_id}/clearTaskInstances", json=body)
 
     def airflow_processes(self) -> list[psutil.Process]:
         """Return Airflow's processes and everything that they started."""

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,6 +166,18 @@ def test_stop_ends_the_tasks_too(local: Local) -> None:
     assert sorted(local.stack.stop()) == ["api-server", "dag-processor", "scheduler"]
     assert not [member for member in members if member.is_running()]
     assert local.stack.stop() == []
+
+
+@pytest.mark.slow
+def test_two_commands_that_start_it_at_once_share_one(local: Local) -> None:
+    """Each stopped what the other had half started."""
+    local.stack.stop()
+    with ThreadPoolExecutor() as pool:
+        starts = [pool.submit(local.stack.start, "run"), pool.submit(local.stack.start, "up")]
+    assert sorted(start.result() for start in starts) == [False, True]
+    assert local.stack.started_by == "up"
+    assert local.stack.stop(started_by="run") == []
+    assert "triggerer" in local.stack.running()
 
 
 def test_a_number_that_belongs_to_somebody_else_by_now_is_left_alone(tmp_path: Path) -> None:

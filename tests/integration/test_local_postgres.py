@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -115,6 +116,27 @@ def listening(server: PostgresServer) -> list[psutil._common.sconn]:
 
 def test_root_never_runs_the_server(running: PostgresServer) -> None:
     assert postmaster(running).uids().real != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it as another user")
+def test_the_servers_user_can_put_nothing_where_root_reads_and_writes(
+    running: PostgresServer,
+) -> None:
+    user = postmaster(running).uids().real
+    owned = {path.name for path in running.folder.iterdir() if path.stat().st_uid == user}
+    assert owned == {"data", "postgres.log"}
+    tried = subprocess.run(["ln", "-s", "/", str(running.folder / "planted")], user=user)
+    assert tried.returncode != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it as another user")
+def test_a_folder_that_an_earlier_version_gave_away_is_taken_back(running: PostgresServer) -> None:
+    user = postmaster(running).uids().real
+    running.stop()
+    os.chown(running.folder, user, -1)
+    assert running.start() is True
+    assert running.folder.stat().st_uid == 0
+    assert kept(running) == 1
 
 
 def test_a_server_that_cannot_start_says_why(running: PostgresServer) -> None:

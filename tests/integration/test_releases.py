@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from include.ingestion.sources import ResolvedSource
 from include.pipeline import close_release
@@ -20,11 +23,13 @@ from include.warehouse.releases import (
     fail_release,
     get_release,
     list_releases,
+    newest_release,
     note_failure,
     open_release,
     prune_releases,
     publish_release,
     published_release,
+    resume_release,
     roll_back,
 )
 from include.warehouse.summary import release_summary
@@ -119,6 +124,40 @@ def test_an_unprepared_database_is_refused_with_the_command_that_prepares_it(
         admin.execute("create database unprepared")
     with pytest.raises(NotBootstrapped, match=r"python -m include\.warehouse"):
         ensure_bootstrapped(warehouse.model_copy(update={"dbname": "unprepared"}))
+
+
+def test_a_managed_database_without_a_superuser_can_be_prepared(
+    warehouse_admin: ConnectionSettings,
+) -> None:
+    """On a managed Postgres the best login there is may create roles and owns its database."""
+    with warehouse_admin.connect(autocommit=True) as admin:
+        for statement in (
+            "drop database if exists managed",
+            "drop role if exists managed_admin",
+            "create role managed_admin login createrole password 'managed'",
+            "create database managed owner managed_admin",
+        ):
+            admin.execute(statement)  # type: ignore[arg-type]
+        # Its own cluster's roles would be new: here they exist, so it may at least hand them on.
+        for role in (schemas.OWNER, schemas.LOADER, schemas.TRANSFORMER, schemas.AUDITOR):
+            admin.execute(f"grant {role} to managed_admin with admin option, set false")  # type: ignore[arg-type]
+    managed = warehouse_admin.model_copy(
+        update={"dbname": "managed", "user": "managed_admin", "password": SecretStr("managed")}
+    )
+    bootstrap(managed)
+    ensure_bootstrapped(managed)
+
+
+def test_a_schema_of_somebody_elses_is_named(warehouse_admin: ConnectionSettings) -> None:
+    """The database of another warehouse had a schema `bronze` of its own."""
+    with warehouse_admin.connect(autocommit=True) as admin:
+        admin.execute("drop database if exists taken")
+        admin.execute("create database taken")
+    taken = warehouse_admin.model_copy(update={"dbname": "taken"})
+    with taken.connect(autocommit=True) as admin:
+        admin.execute("create schema bronze")
+    with pytest.raises(NotBootstrapped, match="schema 'bronze' already"):
+        bootstrap(taken)
 
 
 def test_readers_see_a_release_only_once_it_is_published(
@@ -250,7 +289,7 @@ def test_rolling_back_and_forth_changes_what_readers_see(
         assert reader.execute("select release from bronze.things").fetchall() == [(release,)]
         assert get_release(owner, release).state == "published"
     assert get_release(owner, first).state == "superseded"
-    with pytest.raises(ReleaseError, match="only a superseded release can come back"):
+    with pytest.raises(ReleaseError, match="is published, not superseded"):
         roll_back(owner, second)
     with pytest.raises(ReleaseError, match="There is no release 4711"):
         roll_back(owner, 4711)
@@ -285,6 +324,140 @@ def test_a_column_that_somebody_uses_cannot_vanish_unnoticed(
     assert [column.name for column in reader.execute("table gold.features").description or ()] == [
         "answer"
     ]
+
+
+def test_what_others_keep_in_a_public_schema_is_theirs(
+    owner: psycopg.Connection, warehouse_admin: ConnectionSettings, build: Callable[..., int]
+) -> None:
+    publish_release(owner, build())
+    with warehouse_admin.connect(autocommit=True) as analyst:
+        analyst.execute("create view gold.my_summary as select 1 as one")
+        publish_release(owner, build())
+        assert analyst.execute("select one from gold.my_summary").fetchall() == [(1,)]
+        analyst.execute("drop view gold.features")
+        analyst.execute("create table gold.features (mine integer)")
+    with pytest.raises(PublicationBlocked, match=r"gold\.features exists already"):
+        publish_release(owner, build())
+
+
+def test_no_stage_can_touch_what_readers_see(
+    owner: psycopg.Connection,
+    reader: psycopg.Connection,
+    warehouse: ConnectionSettings,
+    build: Callable[..., int],
+) -> None:
+    """dbt was run again for a release that was live, and dropped the tables behind the views."""
+    release = build()
+    publish_release(owner, release)
+    with pytest.raises(ReleaseError, match="is published and cannot be worked on"):
+        resume_release(owner, release)
+    with warehouse.connect(role=schemas.TRANSFORMER, autocommit=True) as transformer:
+        for statement in (
+            f"drop table silver_r{release}.things cascade",
+            f"create table silver_r{release}.more (x integer)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                transformer.execute(statement)  # type: ignore[arg-type]
+    assert reader.execute("select release from silver.things").fetchall() == [(release,)]
+
+
+def test_a_release_without_tables_replaces_nothing(
+    owner: psycopg.Connection,
+    reader: psycopg.Connection,
+    warehouse: ConnectionSettings,
+    build: Callable[..., int],
+) -> None:
+    good = build()
+    publish_release(owner, good)
+    empty = build()
+    with warehouse.connect(role=schemas.TRANSFORMER) as transformer:
+        transformer.execute(f"drop table gold_r{empty}.features")
+    with pytest.raises(PublicationBlocked, match=f"gold_r{empty} holds no table"):
+        publish_release(owner, empty)
+    assert reader.execute("select release from bronze.things").fetchall() == [(good,)]
+
+
+@pytest.mark.parametrize("meanwhile", ["closed", "published"])
+def test_a_publish_waits_for_readers_and_looks_again_before_it_goes_on(
+    owner: psycopg.Connection,
+    reader: psycopg.Connection,
+    warehouse: ConnectionSettings,
+    build: Callable[..., int],
+    meanwhile: str,
+) -> None:
+    """A long query held the publish off; before it ended, somebody marked the run as failed."""
+    good = build()
+    publish_release(owner, good)
+    waiting = build()
+    with ThreadPoolExecutor() as pool, warehouse.connect(role=schemas.OWNER) as publisher:
+        with reader.transaction():
+            reader.execute("select * from gold.features")
+            publication = pool.submit(publish_release, publisher, waiting)
+            while get_release(owner, waiting).state != "audited":
+                time.sleep(0.05)
+            # The waiting publish must not hold off other readers.
+            time.sleep(1)
+            with warehouse.connect(role=schemas.OWNER) as other:
+                other.execute("set lock_timeout = '2s'")
+                assert other.execute("select answer from gold.features").fetchall() == [(1,)]
+            if meanwhile == "closed":
+                fail_release(owner, waiting, "marked as failed")
+        if meanwhile == "closed":
+            with pytest.raises(ReleaseError, match="is failed, not audited"):
+                publication.result(timeout=30)
+        else:
+            publication.result(timeout=30)
+    expected = good if meanwhile == "closed" else waiting
+    assert reader.execute("select release from bronze.things").fetchall() == [(expected,)]
+
+
+def test_a_failed_release_goes_on_when_its_task_is_cleared(
+    owner: psycopg.Connection, build: Callable[..., int]
+) -> None:
+    """An audit was killed for memory; its task was cleared instead of the whole run repeated."""
+    release = build()
+    fail_release(owner, release, "audit_with_soda: killed")
+    resume_release(owner, release)
+    assert get_release(owner, release).state == "building"
+    publish_release(owner, release)
+    assert get_release(owner, release).failure is None
+
+
+def test_only_the_newest_release_is_taken_up_again(
+    owner: psycopg.Connection, build: Callable[..., int]
+) -> None:
+    older = build()
+    fail_release(owner, older, "first")
+    start(owner)
+    with pytest.raises(ReleaseError, match="start a new run"):
+        resume_release(owner, older)
+
+
+def test_what_somebody_reads_is_dropped_another_time(
+    owner: psycopg.Connection, warehouse: ConnectionSettings, build: Callable[..., int]
+) -> None:
+    """A forgotten psql in an old release made a good run red for want of a lock."""
+    releases = []
+    for _ in range(2):
+        releases.append(build())
+        publish_release(owner, releases[-1])
+    with warehouse.connect(role=schemas.AUDITOR) as forgotten:
+        forgotten.execute(f"select * from gold_r{releases[0]}.features")
+        assert prune_releases(owner, keep=1) == []
+    assert prune_releases(owner, keep=1) == [releases[0]]
+
+
+def test_what_was_rolled_away_stays_the_newest(
+    owner: psycopg.Connection, build: Callable[..., int]
+) -> None:
+    """The next night rebuilt the release that an operator had just rolled away."""
+    first, second = build(), None
+    publish_release(owner, first)
+    second = build()
+    publish_release(owner, second)
+    roll_back(owner, first)
+    newest = newest_release(owner, "gold")
+    assert newest and newest.release_id == second
 
 
 def test_the_last_three_releases_stay_and_older_ones_go(
@@ -322,8 +495,8 @@ def test_a_killed_run_is_closed_and_cleared_by_the_next_one(
     closed = get_release(owner, orphan)
     assert (closed.state, bool(closed.pruned_at)) == ("failed", True)
     assert "interrupted" in str(closed.failure)
-    with pytest.raises(ReleaseError, match="is failed and cannot be published"):
-        publish_release(owner, orphan)
+    with pytest.raises(ReleaseError, match="is failed and cannot be worked on"):
+        resume_release(owner, orphan)
     assert get_release(owner, successor).state == "building"
     assert not owner.execute(f"select to_regclass('gold_r{orphan}.features')").fetchone()[0]  # type: ignore[index]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,21 @@ def test_lines_come_as_they_are_printed_and_settings_arrive() -> None:
     assert lines == ["tribe", "to stderr"]
 
 
+def test_the_warehouse_that_is_handed_over_is_not_mixed_with_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DB_HOST", "production")
+    monkeypatch.setenv("DB_SSLMODE", "require")
+    program = "import os; print({k: v for k, v in os.environ.items() if k.startswith('DB_')})"
+    lines: list[str] = []
+    run([sys.executable, "-c", program], {"DB_HOST": "localhost"}, lines.append)
+    run([sys.executable, "-c", program], {}, lines.append)
+    assert lines == [
+        "{'DB_HOST': 'localhost'}",
+        "{'DB_HOST': 'production', 'DB_SSLMODE': 'require'}",
+    ]
+
+
 def test_a_failure_says_what_the_program_said_last() -> None:
     program = "print('relation does not exist'); raise SystemExit(3)"
     with pytest.raises(CommandFailed, match="relation does not exist") as failure:
@@ -71,3 +87,31 @@ def test_whoever_stops_listening_ends_the_program_and_what_it_started() -> None:
         time.sleep(0.05)
     else:
         assert not psutil.pid_exists(started[0])
+
+
+def test_what_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.environments.SECONDS_TO_END", 0.5)
+    program = (
+        "import os, signal, time;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print(os.getpid(), flush=True);"
+        "time.sleep(600)"
+    )
+    started: list[int] = []
+
+    def interrupted(line: str) -> None:
+        started.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", program], {}, interrupted)
+    assert not psutil.pid_exists(started[0])
+
+
+def test_a_program_that_ended_meanwhile_does_not_hide_the_interruption() -> None:
+    def interrupted(line: str) -> None:
+        os.waitpid(int(line), 0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", "import os; print(os.getpid())"], {}, interrupted)

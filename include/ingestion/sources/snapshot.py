@@ -26,11 +26,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import os
 import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,13 @@ REQUIREMENTS = Path(__file__).with_name("snapshot-requirements.txt")
 PACKAGE = "gamebot-lite"
 DATABASE = Path("gamebot_lite", "data", "gamebot.sqlite")
 INSTALL_SECONDS = 300
+
+# Where Debian, Fedora and macOS keep the machine's certificates.
+CERTIFICATES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/cert.pem"),
+)
 
 NOTE = (
     "The snapshot is survivoR as of 2026-09-21. It lacks the datasets advantage_timeline and "
@@ -217,8 +225,9 @@ def _install(into: Path) -> None:
     try:
         # In `into`, so that no uv setting of a project applies; those of user and machine do.
         subprocess.run(
-            command, cwd=into, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
-        )
+            command, cwd=into, env={**os.environ, **_uv_settings(os.environ)}, check=True,
+            capture_output=True, text=True, timeout=INSTALL_SECONDS,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise SourceUnavailable(
             f"{PACKAGE} could not be installed within {INSTALL_SECONDS} seconds."
@@ -226,8 +235,22 @@ def _install(into: Path) -> None:
     except subprocess.CalledProcessError as error:
         lines = " ".join(error.stderr.split())
         raise SourceUnavailable(
-            f"{PACKAGE} cannot be installed: {lines[-600:]} Check the package index (UV_INDEX_URL)."
+            f"{PACKAGE} cannot be installed: {lines[-600:]} Check the package index "
+            "(UV_DEFAULT_INDEX or PIP_INDEX_URL)."
         ) from error
+
+
+def _uv_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what uv is told besides: the same as in scripts/build_environments.sh."""
+    settings: dict[str, str] = {}
+    # They know the proxy of a company; uv's own do not.
+    if any(bundle.is_file() and bundle.stat().st_size for bundle in CERTIFICATES):
+        settings["UV_SYSTEM_CERTS"] = environ.get("UV_SYSTEM_CERTS") or "true"
+    # uv does not read pip's settings: whoever has told only pip about a mirror means uv too.
+    mirror = environ.get("PIP_INDEX_URL")
+    if mirror and not (environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")):
+        settings["UV_DEFAULT_INDEX"] = mirror
+    return settings
 
 
 @dataclass(frozen=True)

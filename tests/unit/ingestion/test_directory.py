@@ -90,9 +90,9 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"source": "directory"}, "needs directory"),
+        ({"source": "directory"}, "needs the folder"),
         ({"source": "snapshot", "ref": "master"}, "ref applies to upstream"),
-        ({"source": "upstream", "directory": "data"}, "directory applies to source 'directory'"),
+        ({"source": "upstream", "directory": "data"}, "a folder applies to source 'directory'"),
         ({"source": "cran"}, "source"),
         ({"reference": "master"}, "reference"),
     ],

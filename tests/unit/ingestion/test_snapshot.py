@@ -266,6 +266,43 @@ def test_an_unreachable_index_is_explained(tmp_path: Path, monkeypatch: pytest.M
         fetch(source, ["castaways"], tmp_path, lambda line: None)
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ({}, None),
+        ({"PIP_INDEX_URL": "http://pips/simple"}, "http://pips/simple"),
+        ({"PIP_INDEX_URL": "http://pips", "UV_DEFAULT_INDEX": "http://uvs"}, "http://uvs"),
+        ({"PIP_INDEX_URL": "http://pips", "UV_INDEX_URL": "http://uvs"}, None),
+    ],
+)
+def test_a_mirror_and_the_certificates_of_the_machine_are_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, str],
+    heard: str | None,
+) -> None:
+    """Behind the proxy of a company, only the machine's certificates know the mirror."""
+    pytest.importorskip("uv")
+    told: dict[str, str] = {}
+
+    def offline(command: list[str], *, env: dict[str, str], **options: Any) -> None:
+        told.update(env)
+        raise subprocess.CalledProcessError(2, command, stderr="offline")
+
+    for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_SYSTEM_CERTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    bundle = tmp_path / "bundle.crt"
+    bundle.write_text("certificates")
+    monkeypatch.setattr(snapshot, "CERTIFICATES", (tmp_path / "nowhere", bundle))
+    monkeypatch.setattr(snapshot.subprocess, "run", offline)
+    with pytest.raises(SourceUnavailable):
+        fetch(snapshot.resolve(), ["castaways"], tmp_path, lambda line: None)
+    assert told.get("UV_DEFAULT_INDEX") == heard
+    assert told["UV_SYSTEM_CERTS"] == "true"
+
+
 def test_another_pin_than_the_resolved_one_is_refused(tmp_path: Path) -> None:
     source = resolve_source(SourceRequest(source="snapshot"))
     other = source.model_copy(update={"fingerprint": "0" * 64})

@@ -35,8 +35,19 @@ def test_settings_of_another_airflow_or_postgres_do_not_leak_in() -> None:
         "PGSERVICE": "production",
         "VIRTUAL_ENV": "/other/.venv",
         "GAMEBOT_TARGET_LAYER": "bronze",
+        "GAMEBOT_POOL": "one_that_does_not_exist_here",
+        "DB_HOST": "production",
+        "DB_SSLMODE": "require",
     }
-    kept = {"PATH": "/bin", "HTTPS_PROXY": "http://proxy", "GAMEBOT_DBT_ENV": "/opt/dbt"}
+    kept = {
+        "PATH": "/bin",
+        "HTTPS_PROXY": "http://proxy",
+        "GITHUB_TOKEN": "token",
+        "GAMEBOT_DBT_ENV": "/opt/dbt",
+        "GAMEBOT_SCHEDULE": "@daily",
+        "GAMEBOT_UPSTREAM_API_URL": "http://mirror/api",
+        "GAMEBOT_UPSTREAM_RAW_URL": "http://mirror/raw",
+    }
     assert own_environment(foreign | kept) == kept
 
 
@@ -98,3 +109,24 @@ def test_airflow_is_restarted_when_the_warehouse_moved_to_another_port(
     assert configuration_key(environment | {"SHELL": "/bin/zsh"}) == key
     moved = environment["AIRFLOW_CONN_SURVIVOR_POSTGRES"].replace('"port": 0', '"port": 5433')
     assert configuration_key(environment | {"AIRFLOW_CONN_SURVIVOR_POSTGRES": moved}) != key
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GAMEBOT_UPSTREAM_API_URL",
+        "GAMEBOT_UPSTREAM_RAW_URL",
+        "GAMEBOT_SCHEDULE",
+        "GITHUB_TOKEN",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "PIP_INDEX_URL",
+        "SSL_CERT_FILE",
+    ],
+)
+def test_airflow_is_restarted_when_the_way_to_the_data_changed_and_nobody_can_read_it_back(
+    environment: dict[str, str], name: str
+) -> None:
+    changed = configuration_key(environment | {name: "another"})
+    assert changed != configuration_key(environment)
+    assert "another" not in changed

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from include.local.state import exclusive
+
 PROJECT = Path(__file__).resolve().parents[3]
 
 UV = """#!/bin/sh
@@ -20,6 +22,15 @@ case "$1" in
     venv) for folder; do :; done; mkdir -p "$folder/bin"; ln -sf "$PYTHON" "$folder/bin/python" ;;
     pip) [ -z "$UV_STAND_IN_FAILS" ] ;;
 esac
+"""
+
+# Makes virtual environments with the stand-in for uv in them, and is Python for all else.
+PYTHON_WITH_UV = """#!/bin/sh
+[ "$1 $2 $3" = "-m venv --clear" ] || exec "$PYTHON" "$@"
+mkdir -p "$4/bin"
+printf '#!/bin/sh\\n' >"$4/bin/python"
+sed 's/${UV_STAND_IN_VERSION:-0.99.0}/0.13.9/' "${0%/*}/uv" >"$4/bin/uv"
+chmod +x "$4/bin/python" "$4/bin/uv"
 """
 
 
@@ -44,20 +55,25 @@ class Builder:
         (self._programs / name).write_text(text)
         (self._programs / name).chmod(0o755)
 
-    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         environment = {
             "PATH": f"{self._programs}:{os.defpath}",
             "PYTHON": sys.executable,
             "CALLS": str(self._calls),
             "GAMEBOT_PYTHON": sys.executable,
         }
-        return subprocess.run(
+        return subprocess.Popen(
             ["bash", str(self.checkout / "scripts" / "build_environments.sh"), *arguments],
             env={**environment, **settings},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments, **settings) as process:
+            output, said = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, said)
 
     def calls(self) -> list[str]:
         calls = self._calls.read_text().splitlines() if self._calls.exists() else []
@@ -139,6 +155,21 @@ def test_an_old_uv_is_not_used(builder: Builder) -> None:
     own.write_text(UV.replace("${UV_STAND_IN_VERSION:-0.99.0}", "0.13.9"))
     own.chmod(0o755)
     assert builder.run("dbt", UV_STAND_IN_VERSION="0.4.30").returncode == 0
+    assert builder.calls() == ["venv", "pip"]
+
+
+def test_a_builder_does_not_take_away_the_uv_that_another_works_with(builder: Builder) -> None:
+    builder.add_program("python3.12", PYTHON_WITH_UV)
+    environments = builder.checkout / ".venvs"
+    environments.mkdir()
+    settings = {"GAMEBOT_PYTHON": "", "UV_STAND_IN_VERSION": "0.4.30"}
+    with exclusive(environments / ".lock"):
+        waiting = builder.start("dbt", **settings)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(1)
+        assert not (environments / "uv").exists()
+    _, said = waiting.communicate(timeout=30)
+    assert (waiting.returncode, "Installing uv" in said) == (0, True)
     assert builder.calls() == ["venv", "pip"]
 
 

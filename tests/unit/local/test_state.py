@@ -15,6 +15,7 @@ from include.local.state import (
     State,
     StateError,
     default_folder,
+    exclusive,
     free_port,
     port_is_free,
     write_atomically,
@@ -90,6 +91,14 @@ def test_a_second_run_in_the_same_clone_is_told_so(state: State) -> None:
         pytest.fail("two runs at once")
     with state.locked("run", wait=False):
         pass
+
+
+def test_a_lock_that_is_a_link_leads_nowhere(state: State, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("chapter one")
+    (state.folder / "start.lock").symlink_to(tmp_path / "thesis.txt")
+    with pytest.raises(OSError, match="symbolic link"), exclusive(state.folder / "start.lock"):
+        pytest.fail("the link was followed")
+    assert (tmp_path / "thesis.txt").read_text() == "chapter one"
 
 
 def test_a_taken_port_is_no_error() -> None:

@@ -36,6 +36,7 @@ def release(**changes: Any) -> Release:
         "closed_at": None,
         "pruned_at": None,
         "failure": None,
+        "shown_layers": ["bronze", "silver", "gold"],
     }
     return Release.model_validate(values | changes)
 
@@ -99,7 +100,10 @@ def test_places_name_only_what_is_there(tmp_path: Path) -> None:
 
 def test_releases_are_listed_with_the_reason_of_a_failure() -> None:
     text = shown(
-        render_releases([release(), release(release_id=6, state="failed", failure="why\nmore")])
+        render_releases(
+            [release(), release(release_id=6, state="failed", failure="why\nmore", shown_layers=[])]
+        )
     )
     assert "published" in text and "2026-06-12 10:00" in text
+    assert "bronze, silver, gold" in text
     assert "why" in text and "more" not in text
