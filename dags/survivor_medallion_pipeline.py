@@ -51,7 +51,7 @@ def survivor_medallion_pipeline() -> None:
     point the public schemas `bronze`, `silver` and `gold` at it: a failed run changes nothing that
     a reader sees.
 
-    - Nothing new upstream and no change of our code: all after `detect_changes` is skipped.
+    - A release holds the same data, built by the same code: all after `detect_changes` is skipped.
     - Red? Start at the first red task; `docs/runbooks/failed-run.md` says what each one means.
     - What was checked and what was found: table `ops.check_results`.
     """
@@ -64,7 +64,7 @@ def survivor_medallion_pipeline() -> None:
 
     chain(bronze, build, models, audits, published)
     build >> audits
-    published >> close_release(release).as_teardown(on_failure_fail_dagrun=True)
+    close_release(release, published).as_teardown(on_failure_fail_dagrun=True)
 
 
 survivor_medallion_pipeline()

@@ -158,11 +158,11 @@ def publish_release(release_id: int) -> Any:
 
 
 @task
-def close_release(release_id: int | None) -> None:
-    """Close the release as failed unless it was published; then the run has failed too.
+def close_release(release_id: int | None, publication: dict[str, Any] | None) -> None:
+    """Close the release as failed unless it was published; the run has failed unless it published.
 
-    Whoever marks a run as failed in the UI leaves its other tasks skipped, which Airflow takes for
-    a success.
+    The run's state is this task's. It cannot be left to `publish_release`: whoever marks a run as
+    failed in the UI leaves that skipped, which Airflow takes for a success.
     """
     from include import pipeline
 
@@ -171,6 +171,11 @@ def close_release(release_id: int | None) -> None:
     failure = pipeline.close_release(ConnectionSettings.from_airflow(), release_id)
     if failure:
         raise AirflowFailException(f"Release {release_id} is not published: {failure}")
+    if publication is None:
+        raise AirflowFailException(
+            f"This run did not get to publish_release; what readers see of release {release_id} is "
+            "as it was."
+        )
 
 
 def note_failure(context: Context) -> None:

@@ -1,0 +1,96 @@
+"""What the tasks add to the stages: when to give up, and what the run's colour means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from include import pipeline
+from include.airflow_tasks import close_release, no_retry_after
+from include.ingestion.sources import SourceError, SourceUnavailable
+from include.transformation.rendering import report_node
+from include.transformation.results import NodeVerdict
+from include.warehouse.connection import ConnectionSettings
+
+PUBLICATION = {"release_id": 7, "layers": ["bronze"]}
+
+
+def test_what_another_try_would_only_repeat_fails_at_once() -> None:
+    with pytest.raises(AirflowFailException, match="no such commit"):  # noqa: SIM117
+        with no_retry_after(SourceError, unless=(SourceUnavailable,)):
+            raise SourceError("no such commit")
+
+
+@pytest.mark.parametrize("error", [SourceUnavailable("upstream is down"), OSError("lost")])
+def test_what_may_pass_is_tried_again(error: Exception) -> None:
+    with pytest.raises(type(error)):  # noqa: SIM117
+        with no_retry_after(SourceError, unless=(SourceUnavailable,)):
+            raise error
+
+
+@pytest.fixture
+def closing(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Close release 7, which the warehouse says failed for a reason or was published."""
+
+    def close(failure: str | None, publication: dict[str, Any] | None) -> None:
+        monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
+        monkeypatch.setattr(pipeline, "close_release", lambda settings, release_id: failure)
+        close_release.function(7, publication)
+
+    return close
+
+
+def test_a_published_release_makes_a_green_run(closing: Any) -> None:
+    closing(None, PUBLICATION)
+
+
+def test_an_unpublished_release_makes_a_red_run_that_says_why(closing: Any) -> None:
+    with pytest.raises(AirflowFailException, match="not published: boot_mapping fell to 14 rows"):
+        closing("boot_mapping fell to 14 rows", None)
+
+
+def test_a_run_cleared_after_its_publication_is_red_when_it_fails(closing: Any) -> None:
+    """The release is live, so nothing failed in the warehouse, but this run's dbt was refused."""
+    with pytest.raises(AirflowFailException, match="did not get to publish_release"):
+        closing(None, None)
+
+
+def test_a_run_with_nothing_new_has_nothing_to_close() -> None:
+    with pytest.raises(AirflowSkipException):
+        close_release.function(None, None)
+
+
+class TaskInstance:
+    """As much of one as a report needs: what `dbt_build` left for it."""
+
+    def __init__(self, **verdict: Any) -> None:
+        values = {
+            "state": "built",
+            "seconds": 0.4,
+            "rows": 1441,
+            "errored": False,
+            "tests_passed": 3,
+            "problems": (),
+        }
+        self.verdicts = {"model.survivor.votes": NodeVerdict(**{**values, **verdict}).model_dump()}
+
+    def xcom_pull(self, task_ids: str, key: str) -> Any:
+        return self.verdicts
+
+
+def test_a_models_task_is_green_when_it_was_built() -> None:
+    report_node("model.survivor.votes", {"ti": TaskInstance()})  # type: ignore[typeddict-item]
+
+
+def test_a_models_task_is_red_with_what_dbt_said() -> None:
+    failed = TaskInstance(state="failed", problems=("failed: one winner per season (Got 2)",))
+    with pytest.raises(AirflowFailException, match="one winner per season"):
+        report_node("model.survivor.votes", {"ti": failed})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("unique_id", ["model.survivor.votes", "model.survivor.unselected"])
+def test_a_models_task_is_skipped_when_dbt_did_not_get_to_it(unique_id: str) -> None:
+    with pytest.raises(AirflowSkipException):
+        report_node(unique_id, {"ti": TaskInstance(state="skipped")})  # type: ignore[typeddict-item]
