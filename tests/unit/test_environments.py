@@ -17,6 +17,19 @@ def silent(line: str) -> None:
     pass
 
 
+def run_until_it_prints_a_pid(program: str) -> int:
+    """Run Python until it prints a process id, and interrupt it there as a killed task is."""
+    started: list[int] = []
+
+    def interrupted(line: str) -> None:
+        started.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", program], {}, interrupted)
+    return started[0]
+
+
 def test_a_setting_says_where_an_environment_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,21 +85,14 @@ def test_whoever_stops_listening_ends_the_program_and_what_it_started() -> None:
         "print(child.pid, flush=True);"
         "time.sleep(600)"
     )
-    started: list[int] = []
-
-    def interrupted(line: str) -> None:
-        started.append(int(line))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run([sys.executable, "-c", program], {}, interrupted)
+    pid = run_until_it_prints_a_pid(program)
     deadline = time.monotonic() + 5
-    while psutil.pid_exists(started[0]) and time.monotonic() < deadline:
-        if psutil.Process(started[0]).status() == psutil.STATUS_ZOMBIE:
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
             break
         time.sleep(0.05)
     else:
-        assert not psutil.pid_exists(started[0])
+        assert not psutil.pid_exists(pid)
 
 
 def test_what_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,15 +103,8 @@ def test_what_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) ->
         "print(os.getpid(), flush=True);"
         "time.sleep(600)"
     )
-    started: list[int] = []
-
-    def interrupted(line: str) -> None:
-        started.append(int(line))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run([sys.executable, "-c", program], {}, interrupted)
-    assert not psutil.pid_exists(started[0])
+    pid = run_until_it_prints_a_pid(program)
+    assert not psutil.pid_exists(pid)
 
 
 def test_a_program_that_ended_meanwhile_does_not_hide_the_interruption() -> None:
