@@ -79,21 +79,25 @@ def open_release(
 
 
 @task
-def load_bronze(source: dict[str, Any], release_id: int) -> None:
+def load_bronze(
+    source: dict[str, Any], release_id: int, params: dict[str, Any] | None = None
+) -> None:
     """Load every dataset of the source into the release, exactly as it is."""
     from include import pipeline
     from include.ingestion.contract import ContractViolation
-    from include.ingestion.reader import UnreadableFile
     from include.ingestion.sources import ResolvedSource, SourceError, SourceUnavailable
     from include.warehouse.releases import ReleaseError
 
-    final = (ContractViolation, UnreadableFile, SourceError, ReleaseError)
+    assert params is not None
+    # A ValueError is an unreadable file or a parameter that names nothing.
+    final = (ContractViolation, SourceError, ReleaseError, ValueError)
     with no_retry_after(*final, unless=(SourceUnavailable,)):
         pipeline.load_bronze(
             ConnectionSettings.from_airflow(),
             release_id,
             ResolvedSource.model_validate(source),
             on_progress=log.info,
+            accept_falls=params["accept_falls"],
         )
 
 

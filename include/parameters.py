@@ -27,6 +27,14 @@ PARAMS = {
         type=["null", "string"],
         description="For source `directory`: a folder of .rda files that every worker can read.",
     ),
+    "accept_falls": Param(
+        [],
+        title="Accept falls",
+        type="array",
+        items={"type": "string"},
+        description="Datasets that may have fewer rows or seasons than what is published, because "
+        "upstream took them back on purpose: one name a line.",
+    ),
     "target_layer": Param(
         os.environ.get("GAMEBOT_TARGET_LAYER", "gold"),
         title="Target layer",

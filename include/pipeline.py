@@ -6,7 +6,7 @@ different machines and any of them may be run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC
 from typing import Any
 
@@ -126,8 +126,12 @@ def load_bronze(
     release_id: int,
     source: ResolvedSource,
     on_progress: Callable[[str], None],
+    accept_falls: Collection[str] = (),
 ) -> BronzeReport:
     """Load every dataset of the source into the release.
+
+    Args:
+        accept_falls: datasets in which fewer rows or seasons than published are meant.
 
     Raises:
         SourceError: the source cannot be reached or does not hold what was resolved.
@@ -136,7 +140,9 @@ def load_bronze(
     """
     resume(settings, release_id)
     with settings.connect(role=LOADER) as connection:
-        return load_bronze_tables(connection, release_id, source, on_progress=on_progress)
+        return load_bronze_tables(
+            connection, release_id, source, accept_falls=accept_falls, on_progress=on_progress
+        )
 
 
 def publish(settings: ConnectionSettings, release_id: int) -> dict[str, Any]:

@@ -72,7 +72,14 @@ def test_one_run_at_a_time_and_no_catching_up(dag: DAG) -> None:
 
 
 def test_the_form_explains_every_parameter(dag: DAG) -> None:
-    assert set(dag.params) == {"source", "ref", "source_dir", "target_layer", "force"}
+    assert set(dag.params) == {
+        "source",
+        "ref",
+        "source_dir",
+        "accept_falls",
+        "target_layer",
+        "force",
+    }
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.description and param.schema["title"], name
