@@ -56,7 +56,8 @@ class Dataset(_Strict):
         required: whether its absence stops a run.
         optional: columns whose absence is recorded only; "all" means all but the key.
         max_row_fall: largest share of rows that may vanish against the published release.
-        season_column: column whose distinct values may not become fewer.
+        season_column: column whose distinct values are the seasons covered.
+        max_season_fall: largest share of these that may vanish against the published release.
         season_coverage: smallest share of all the source's seasons that must occur.
         unavailable_in: per source kind the columns, or "all" for the dataset, it cannot give.
         columns: in upstream's order.
@@ -69,6 +70,7 @@ class Dataset(_Strict):
     optional: Columns = []
     max_row_fall: Share = 0.01
     season_column: str | None = "version_season"
+    max_season_fall: Share = 0
     season_coverage: Share = 0
     unavailable_in: dict[SourceKind, Columns] = {}
     columns: Annotated[dict[str, Column], Field(min_length=1)]

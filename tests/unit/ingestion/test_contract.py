@@ -211,6 +211,19 @@ def test_one_percent_of_the_rows_may_vanish(rows: int, refused: bool) -> None:
     assert found(drift) == ([("boot_mapping", None, "row_fall", "blocking")] if refused else [])
 
 
+@pytest.mark.parametrize(("seasons", "refused"), [(66, False), (64, True)])
+def test_scores_that_upstream_recomputes_at_will_may_lose_some_seasons(
+    seasons: int, refused: bool
+) -> None:
+    """A release of the snapshot, with scores of 76 seasons, kept the commit of 2026-06-12 out."""
+    shapes = {"castaways": shape(1441, 76), "castaway_scores": shape(1274, seasons)}
+    before = {"castaway_scores": DatasetSize(rows=1441, seasons=76)}
+    drift = check_sizes(load_catalog(), shapes, before)
+    assert [(finding.dataset, finding.kind) for finding in drift] == (
+        [("castaway_scores", "season_fall")] if refused else []
+    )
+
+
 def test_a_lost_season_is_refused_though_rows_hold() -> None:
     drift = sizes(shape(1000, 19), DatasetSize(rows=1000, seasons=20))
     assert found(drift) == [("boot_mapping", None, "season_fall", "blocking")]
