@@ -64,7 +64,7 @@ def survivor_medallion_pipeline() -> None:
 
     chain(bronze, build, models, audits, published)
     build >> audits
-    close_release(release, published).as_teardown(on_failure_fail_dagrun=True)
+    published >> close_release(release).as_teardown(on_failure_fail_dagrun=True)
 
 
 survivor_medallion_pipeline()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Asset, Context, Metadata, TriggerRule, task
+from airflow.sdk import Asset, Context, Metadata, TaskInstanceState, TriggerRule, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.warehouse.connection import ConnectionSettings
@@ -162,7 +162,7 @@ def publish_release(release_id: int) -> Any:
 
 
 @task
-def close_release(release_id: int | None, publication: dict[str, Any] | None) -> None:
+def close_release(release_id: int | None, ti: Any = None) -> None:
     """Close the release as failed unless it was published; the run has failed unless it published.
 
     The run's state is this task's. It cannot be left to `publish_release`: whoever marks a run as
@@ -175,7 +175,9 @@ def close_release(release_id: int | None, publication: dict[str, Any] | None) ->
     failure = pipeline.close_release(ConnectionSettings.from_airflow(), release_id)
     if failure:
         raise AirflowFailException(f"Release {release_id} is not published: {failure}")
-    if publication is None:
+    # Not its XCom, which outlives the clearing of a task that then does not get to run.
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=["publish_release"], run_ids=[ti.run_id])
+    if states[ti.run_id]["publish_release"] != TaskInstanceState.SUCCESS:
         raise AirflowFailException(
             f"This run did not get to publish_release; what readers see of release {release_id} is "
             "as it was."

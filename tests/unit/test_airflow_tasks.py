@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,6 @@ from include.ingestion.sources import SourceError, SourceUnavailable
 from include.transformation.rendering import report_node
 from include.transformation.results import NodeVerdict
 from include.warehouse.connection import ConnectionSettings
-
-PUBLICATION = {"release_id": 7, "layers": ["bronze"]}
 
 
 def test_what_another_try_would_only_repeat_fails_at_once() -> None:
@@ -32,34 +31,39 @@ def test_what_may_pass_is_tried_again(error: Exception) -> None:
 
 @pytest.fixture
 def closing(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Close release 7, which the warehouse says failed for a reason or was published."""
+    """Close release 7, given why it failed in the warehouse and how its publish task came out."""
 
-    def close(failure: str | None, publication: dict[str, Any] | None) -> None:
+    def close(failure: str | None, publish_state: str) -> None:
         monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
         monkeypatch.setattr(pipeline, "close_release", lambda settings, release_id: failure)
-        close_release.function(7, publication)
+        ti = SimpleNamespace(
+            dag_id="survivor_medallion_pipeline",
+            run_id="nightly",
+            get_task_states=lambda **_: {"nightly": {"publish_release": publish_state}},
+        )
+        close_release.function(7, ti)
 
     return close
 
 
 def test_a_published_release_makes_a_green_run(closing: Any) -> None:
-    closing(None, PUBLICATION)
+    closing(None, "success")
 
 
 def test_an_unpublished_release_makes_a_red_run_that_says_why(closing: Any) -> None:
     with pytest.raises(AirflowFailException, match="not published: boot_mapping fell to 14 rows"):
-        closing("boot_mapping fell to 14 rows", None)
+        closing("boot_mapping fell to 14 rows", "skipped")
 
 
 def test_a_run_cleared_after_its_publication_is_red_when_it_fails(closing: Any) -> None:
     """The release is live, so nothing failed in the warehouse, but this run's dbt was refused."""
     with pytest.raises(AirflowFailException, match="did not get to publish_release"):
-        closing(None, None)
+        closing(None, "upstream_failed")
 
 
 def test_a_run_with_nothing_new_has_nothing_to_close() -> None:
     with pytest.raises(AirflowSkipException):
-        close_release.function(None, None)
+        close_release.function(None)
 
 
 class TaskInstance:
