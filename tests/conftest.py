@@ -53,30 +53,50 @@ def postgres_server(server_folder: Callable[[], Path]) -> Iterator[PostgresServe
     server.stop()
 
 
-@pytest.fixture
-def warehouse_admin(postgres_server: PostgresServer) -> Iterator[ConnectionSettings]:
-    """The superuser's way into a fresh, bootstrapped warehouse database."""
+@pytest.fixture(scope="session")
+def create_warehouse(postgres_server: PostgresServer) -> Callable[[], ConnectionSettings]:
+    """Makes bootstrapped warehouse databases, which go with the server.
+
+    Each call returns the superuser's way into a new one.
+    """
     from include.local.databases import PIPELINE_LOGIN, ensure_login
     from include.warehouse.bootstrap import bootstrap
 
-    name = f"warehouse_{next(_numbers)}"
-    with postgres_server.settings().connect(autocommit=True) as connection:
-        ensure_login(connection, PIPELINE_LOGIN, PIPELINE_LOGIN)
-        connection.execute(f"create database {name}")  # type: ignore[arg-type]
-    settings = postgres_server.settings(name)
-    bootstrap(settings, PIPELINE_LOGIN)
+    def create() -> ConnectionSettings:
+        name = f"warehouse_{next(_numbers)}"
+        with postgres_server.settings().connect(autocommit=True) as connection:
+            ensure_login(connection, PIPELINE_LOGIN, PIPELINE_LOGIN)
+            connection.execute(f"create database {name}")  # type: ignore[arg-type]
+        settings = postgres_server.settings(name)
+        bootstrap(settings, PIPELINE_LOGIN)
+        return settings
+
+    return create
+
+
+def as_pipeline(superuser: ConnectionSettings) -> ConnectionSettings:
+    """Return the way into the same database for a plain login that may act as every stage."""
+    from include.local.databases import PIPELINE_LOGIN
+
+    login = {"user": PIPELINE_LOGIN, "password": PIPELINE_LOGIN}
+    return type(superuser).model_validate(superuser.model_dump() | login)
+
+
+@pytest.fixture
+def warehouse_admin(
+    postgres_server: PostgresServer, create_warehouse: Callable[[], ConnectionSettings]
+) -> Iterator[ConnectionSettings]:
+    """The superuser's way into a fresh, bootstrapped warehouse database."""
+    settings = create_warehouse()
     yield settings
     with postgres_server.settings().connect(autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+        connection.execute(f"drop database {settings.dbname} with (force)")  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def warehouse(warehouse_admin: ConnectionSettings) -> ConnectionSettings:
-    """The pipeline's way into the same database: a plain login that may act as every stage."""
-    from include.local.databases import PIPELINE_LOGIN
-
-    login = {"user": PIPELINE_LOGIN, "password": PIPELINE_LOGIN}
-    return type(warehouse_admin).model_validate(warehouse_admin.model_dump() | login)
+    """The pipeline's way into the same database."""
+    return as_pipeline(warehouse_admin)
 
 
 @pytest.fixture(scope="session")
