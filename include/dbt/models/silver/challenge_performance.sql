@@ -1,7 +1,3 @@
-{%- set skills = [
-    'balance', 'endurance', 'knowledge', 'memory', 'precision', 'puzzle', 'race', 'strength', 'water',
-] -%}
-
 with results as (
     select * from {{ source('bronze', 'challenge_results') }}
 ),
@@ -66,7 +62,7 @@ final as (
         results.won_team_immunity,
         results.won_team_reward,
         results.won_duel,
-        {%- for skill in skills %}
+        {%- for skill in challenge_skills() %}
         cast(descriptions.{{ skill }} and results.sit_out is not true as integer) as {{ skill }}_participated,
         cast(descriptions.{{ skill }} and results.sit_out is not true and results.won = 1 as integer)
             as {{ skill }}_win,

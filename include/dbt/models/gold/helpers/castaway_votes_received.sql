@@ -1,22 +1,18 @@
--- First-round ballots against each castaway in a season, penalty ballots included. Re-votes repeat the
--- same council, so they count in no total.
+-- First-round ballots against each castaway in a season.
 
-with votes as (
-    select * from {{ ref('vote_dynamics') }}
-    where has_ballot and vote_round = 1
-),
-
-final as (
+with ballots as (
     select
         version_season,
         target_id as castaway_id,
-        count(*) as total_votes_received,
-        count(*) filter (where not nullified) as votes_received_counted,
-        count(*) filter (where nullified) as votes_nullified_against,
-        count(*) filter (where merge_phase = 'pre_merge') as pre_merge_votes_received,
-        count(*) filter (where merge_phase != 'pre_merge') as post_merge_votes_received
-    from votes
-    group by version_season, target_id
+        vote_round,
+        merge_phase,
+        nullified
+    from {{ ref('vote_dynamics') }}
+    where has_ballot
+),
+
+final as (
+    {{ votes_received_totals('ballots', by=['version_season', 'castaway_id']) }}
 )
 
 select * from final
