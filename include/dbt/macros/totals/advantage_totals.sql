@@ -15,6 +15,8 @@
 
     select
         {{ by | join(', ') }},
+        count(distinct advantage_id) filter (where event_category in ('obtained_found', 'obtained_other'))
+            as advantages_obtained,
         count(distinct advantage_id) filter (where event_category = 'obtained_found') as advantages_found,
         count(*) filter (where event_category = 'played') as advantages_played,
         count(distinct advantage_id) filter (where event_category = 'obtained_found' and is_idol) as idols_found,

@@ -33,6 +33,10 @@ seasons as (
     select * from {{ ref('season_context') }}
 ),
 
+pre_game as (
+    select * from {{ ref('pre_game_features') }}
+),
+
 challenge_totals as (
     select * from {{ ref('castaway_challenge_totals') }}
 ),
@@ -69,37 +73,17 @@ final as (
         castaways.place as target_placement,
         castaways.exit_type,
 
-        castaways.gender,
-        castaways.race,
-        castaways.ethnicity,
-        castaways.occupation,
-        castaways.personality_type,
-        castaways.age as current_age,
-        castaways.appearance_number,
-        {%- for flag in ['african', 'asian', 'latin_american', 'native_american', 'bipoc', 'lgbt'] %}
-        cast(castaways.{{ flag }} as integer) as is_{{ flag }},
+        {%- for column in pre_game_columns() %}
+        pre_game.{{ column }},
         {%- endfor %}
-        cast(castaways.is_returnee as integer) as is_returnee,
 
-        seasons.season_number,
-        seasons.season_era,
-        cast(seasons.is_new_era_format as integer) as is_new_era_format,
+        -- Known only once the season is over, or later still.
         seasons.recency_in_version as season_recency_weight,
-        seasons.cast_size,
         seasons.finalist_count,
         seasons.jury_count,
-        seasons.male_ratio as season_male_ratio,
-        seasons.female_ratio as season_female_ratio,
-        seasons.bipoc_ratio as season_bipoc_ratio,
-        seasons.returnee_ratio as season_returnee_ratio,
-        seasons.average_age as season_average_age,
         cast(seasons.has_edge_of_extinction as integer) as has_edge_of_extinction,
         cast(seasons.has_redemption_island as integer) as has_redemption_island,
         cast(seasons.has_tribe_swap as integer) as has_tribe_swap,
-        cast(seasons.all_newbie_cast as integer) as all_newbie_cast,
-        cast(seasons.all_returnee_cast as integer) as all_returnee_cast,
-        cast(seasons.mixed_returnee_cast as integer) as mixed_returnee_cast,
-
         {%- for topic, columns in counts.items() %}
         {%- for column in columns %}
         cast(coalesce({{ topic }}.{{ column }}, 0) as integer) as {{ column }},
@@ -146,6 +130,10 @@ final as (
     from castaways
     inner join seasons
         on castaways.version_season = seasons.version_season
+    inner join pre_game
+        on
+            castaways.version_season = pre_game.version_season
+            and castaways.castaway_id = pre_game.castaway_id
     {%- for topic in counts.keys() | list + ['position_totals'] %}
     left join {{ topic }}
         on

@@ -1,0 +1,3 @@
+{{ config(materialized='view') }}
+
+{{ those_left(8) }}

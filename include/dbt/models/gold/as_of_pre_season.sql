@@ -1,0 +1,32 @@
+{{ config(materialized='view') }}
+
+with castaways as (
+    select * from {{ ref('castaway_profile') }}
+),
+
+seasons as (
+    select * from {{ ref('season_context') }}
+),
+
+pre_game as (
+    select * from {{ ref('pre_game_features') }}
+),
+
+final as (
+    select
+        castaways.version_season,
+        castaways.castaway_id,
+        {{ as_of_targets('castaways', 'seasons') }},
+        {%- for column in pre_game_columns() %}
+        pre_game.{{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from castaways
+    inner join seasons
+        on castaways.version_season = seasons.version_season
+    inner join pre_game
+        on
+            castaways.version_season = pre_game.version_season
+            and castaways.castaway_id = pre_game.castaway_id
+)
+
+select * from final
