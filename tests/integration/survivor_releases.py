@@ -72,6 +72,9 @@ def build_release(warehouse: ConnectionSettings, source: Path, folder: Path) -> 
 
 
 def show(warehouse: ConnectionSettings, release_id: int) -> None:
-    """Point the public schemas at a release, audited or not."""
+    """Point the public schemas at a release, audited or not, and keep it from being cleaned up."""
     with warehouse.connect(role=OWNER, autocommit=True) as connection:
         publish_when_free(connection, lambda: show_release(connection, release_id, LAYERS))
+        connection.execute(
+            "update ops.releases set state = 'superseded' where release_id = %s", (release_id,)
+        )

@@ -10,9 +10,14 @@ from collections.abc import Sequence
 
 from great_expectations.expectations import Expectation
 
-from include.quality.expectations import ml_features_hybrid, ml_features_non_edit
+from include.quality.expectations import (
+    ml_features_as_of,
+    ml_features_hybrid,
+    ml_features_non_edit,
+)
 
 SUITES: dict[str, Sequence[Expectation]] = {
     "ml_features_non_edit": ml_features_non_edit.EXPECTATIONS,
     "ml_features_hybrid": ml_features_hybrid.EXPECTATIONS,
+    "ml_features_as_of": ml_features_as_of.EXPECTATIONS,
 }
