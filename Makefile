@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback test lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback baseline test lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -59,7 +59,12 @@ dbt: export GAMEBOT_DBT_ARGS := $(or $(ARGS),$(GAMEBOT_DBT_ARGS))
 dbt: environments ## run dbt on the published bronze, into schemas of your own [ARGS="build --select silver"]
 	@$(LOCAL) dbt
 
+baseline: environments ## train a simple winner model on the published gold; an alarm for leaks
+	@$(ENVIRONMENTS) baseline
+	@$(LOCAL) baseline
+
 test: environments ## run all tests [ARGS="tests/unit -x"]
+	@$(ENVIRONMENTS) baseline
 	@.venv/bin/python -m pytest -q $(ARGS)
 
 lint: ## run the linters

@@ -1,8 +1,9 @@
-"""The two virtualenvs beside Airflow's own, and how a program of theirs is run.
+"""The virtualenvs beside Airflow's own, and how a program of theirs is run.
 
-dbt and the audit tools need packages that Airflow's constraints forbid, so they live in
-environments of their own, built by `scripts/build_environments.sh`. Each is looked for, in this
-order, where a variable says, where the image has it, and in the checkout.
+dbt and the audit tools need packages that Airflow's constraints forbid, and only developers need
+scikit-learn, so they live in environments of their own, built by `scripts/build_environments.sh`.
+Each is looked for, in this order, where a variable says, where the image has it, and in the
+checkout.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-Environment = Literal["dbt", "quality"]
+Environment = Literal["dbt", "quality", "baseline"]
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 IMAGE_ENVIRONMENTS = Path("/usr/local/gamebot/venvs")

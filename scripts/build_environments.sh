@@ -5,6 +5,7 @@
 #   dbt       dbt                                      include/dbt/requirements.lock      -> .venvs/dbt
 #   quality   Soda and Great Expectations              include/quality/requirements.lock  -> .venvs/quality
 #   lint      what `make lint` runs                    include/local/lint-requirements.lock -> .venvs/lint
+#   baseline  scikit-learn, for `make baseline`         include/baseline/requirements.lock -> .venvs/baseline
 #
 # They are separate because their dependencies exclude each other. The image, make, CI and people
 # who run Airflow on their own all use this script, so all get the same versions.
@@ -43,7 +44,8 @@ lock_of() {
         dbt) echo include/dbt/requirements.lock ;;
         quality) echo include/quality/requirements.lock ;;
         lint) echo include/local/lint-requirements.lock ;;
-        *) die "unknown environment '$1'; there are airflow, dbt, quality and lint" ;;
+        baseline) echo include/baseline/requirements.lock ;;
+        *) die "unknown environment '$1'; there are airflow, dbt, quality, lint and baseline" ;;
     esac
 }
 
@@ -156,6 +158,7 @@ if [ "$1" = --lock ]; then
     compile include/dbt/requirements.lock include/dbt/requirements.txt
     compile include/quality/requirements.lock include/quality/requirements.txt
     compile include/local/lint-requirements.lock include/local/lint-requirements.txt
+    compile include/baseline/requirements.lock include/baseline/requirements.txt
     exit
 fi
 

@@ -202,6 +202,18 @@ def with_dbt_settings(command: Annotated[list[str], typer.Argument()]) -> None:
 
 @app.command()
 @explained
+def baseline() -> None:
+    """Train a simple winner model on the published gold and say whether it is too good."""
+    state = State.open()
+    report = state.artifacts / "baseline.md"
+    _replace_process(
+        [str(executable("baseline")), "-m", "include.baseline", "--report", str(report)],
+        _running_databases().reader.as_environment(),
+    )
+
+
+@app.command()
+@explained
 def debug() -> None:
     """Check everything that a run needs; print no secret."""
     from include.local.doctor import examine

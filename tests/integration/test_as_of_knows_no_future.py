@@ -58,29 +58,42 @@ MERGE = """
 
 # Everything from the cut on, and all that is only known at the end, taken out of bronze. At the cut
 # itself only who is in the game remains.
-BY_STAGE = ("vote_history", "challenge_results", "challenge_summary", "journeys", "advantage_timeline")
-BY_EPISODE = ("confessionals", "episodes", "tribe_mapping", "survivor_auction", "auction_details")
+BY_STAGE = (
+    "vote_history", "challenge_results", "challenge_summary", "journeys", "advantage_timeline",
+)  # fmt: skip
+BY_EPISODE = ("confessionals", "episodes", "tribe_mapping", "survivor_auction")
 TRUNCATE = [
-    *(f"delete from {t} using cut where {t}.version_season = cut.version_season "
-      f"and {t}.sog_id >= cut.sog_id" for t in BY_STAGE),
-    *(f"delete from {t} using cut where {t}.version_season = cut.version_season "
-      f"and {t}.episode >= cut.episode" for t in BY_EPISODE[:4]),
+    *(
+        f"delete from {table} as event using cut "
+        f"where event.version_season = cut.version_season and event.sog_id >= cut.sog_id"
+        for table in BY_STAGE
+    ),
+    *(
+        f"delete from {table} as event using cut "
+        f"where event.version_season = cut.version_season and event.episode >= cut.episode"
+        for table in BY_EPISODE
+    ),
     """delete from advantage_movement as event using cut
     where event.version_season = cut.version_season
     and (event.sog_id >= cut.sog_id or (event.sog_id is null and event.episode >= cut.episode))""",
-    """delete from boot_mapping using cut
-    where boot_mapping.version_season = cut.version_season and boot_mapping.sog_id > cut.sog_id""",
-    """update boot_mapping set tribe = null, tribe_status = null, final_n = null, n_boots = null
-    from cut where boot_mapping.version_season = cut.version_season
-    and boot_mapping.sog_id = cut.sog_id""",
+    """delete from boot_mapping as stage using cut
+    where stage.version_season = cut.version_season and stage.sog_id > cut.sog_id""",
+    """update boot_mapping as stage
+    set tribe = null, tribe_status = null, final_n = null, n_boots = null
+    from cut where stage.version_season = cut.version_season and stage.sog_id = cut.sog_id""",
     """delete from challenge_description as challenge where not exists (
         select from challenge_results as result
         where result.version_season = challenge.version_season
         and result.challenge_id = challenge.challenge_id)""",
-    *(f"delete from {table}" for table in ("jury_votes", "castaway_scores", "boot_order")),
-    *("update {} set {}".format(table, ", ".join(f'"{column}" = null' for column in sorted(OUTCOMES[table])))
-      for table in ("castaways", "season_summary")),
-]  # fmt: skip
+    "delete from jury_votes",
+    "delete from castaway_scores",
+    "delete from boot_order",
+    *(
+        f'update {table} set "{column}" = null'
+        for table in ("castaways", "season_summary")
+        for column in sorted(OUTCOMES[table])
+    ),
+]
 
 # Everything from the cut on happens to somebody else of the same cast.
 SWAPPED = {
@@ -113,7 +126,8 @@ SHUFFLE = [
     where swap.version_season = event.version_season and swap.castaway_id = event.finalist_id""",
     """update season_summary as season set winner_id = swap.other_id from swap
     where swap.version_season = season.version_season and swap.castaway_id = season.winner_id""",
-    """update castaways as loser set (result, place, jury, finalist, winner, episode, day, "order") = (
+    """update castaways as loser
+    set (result, place, jury, finalist, winner, episode, day, "order") = (
         select other.result, other.place, other.jury, other.finalist, other.winner, other.episode,
             other.day, other."order"
         from castaways as other
@@ -206,14 +220,18 @@ def test_no_feature_descends_from_an_outcome(
     )
     assert {"vote_history", "challenge_results", "confessionals", "castaway_details"} <= set(bronze)
     assert not {"jury_votes", "castaway_scores"} & set(bronze)
-    assert {table: bronze[table] & outcomes for table, outcomes in OUTCOMES.items() if bronze[table] & outcomes} == {}
+    assert {
+        table: bronze[table] & outcomes
+        for table, outcomes in OUTCOMES.items()
+        if bronze[table] & outcomes
+    } == {}
     # The targets are what the same walk must find, or it finds nothing.
     outcomes = read.columns_behind("ml_features_as_of", lambda column: column.startswith("target_"))
     assert {"winner", "finalist", "place"} <= outcomes["castaways"]
 
 
 class Lineage:
-    """Which columns a model reads for some of its own, by its compiled SQL and that of its parents."""
+    """Which columns a model reads for some of its own: its compiled SQL, and its parents'."""
 
     def __init__(self, manifest: Path, warehouse: ConnectionSettings) -> None:
         nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
