@@ -64,8 +64,9 @@ final as (
         results.won_duel,
         {%- for skill in challenge_skills() %}
         cast(descriptions.{{ skill }} and results.sit_out is not true as integer) as {{ skill }}_participated,
-        cast(descriptions.{{ skill }} and results.sit_out is not true and results.won = 1 as integer)
-            as {{ skill }}_win,
+        -- A product, because "unknown and lost" would be 0 where "unknown and won" is null.
+        cast(descriptions.{{ skill }} and results.sit_out is not true as integer)
+        * case when results.sit_out then 0 else results.won end as {{ skill }}_win,
         {%- endfor %}
         odds.n_entities,
         odds.n_winners,

@@ -127,7 +127,7 @@ final as (
         not has_ballot and coalesce(
             vote_event_outcome like 'Lost vote%'
             or vote_event like 'Lost vote%'
-            or vote_event in ('Vote blocked', 'Vote stolen'),
+            or vote_event in ('Vote blocked', 'Vote stolen', 'Played bank your vote'),
             false
         ) as lost_vote,
         cast(vote_id = voted_out_id as integer) as vote_correct,
