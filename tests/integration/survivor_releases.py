@@ -63,11 +63,15 @@ def run_dbt(
     return lines
 
 
-def build_release(warehouse: ConnectionSettings, source: Path, folder: Path) -> int:
+def build_release(
+    warehouse: ConnectionSettings, source: Path, folder: Path, *arguments: str
+) -> int:
     """Load and transform a release, without tests and audits. Returns its number."""
     release_id = load_release(warehouse, source)
-    for command in ("seed", "run"):
-        run_dbt(warehouse, release_id, folder, "--quiet", command)
+    run_dbt(
+        warehouse, release_id, folder, "--quiet", "build",
+        "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test", *arguments,
+    )  # fmt: skip
     return release_id
 
 
