@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback baseline test lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback baseline moving test lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ baseline: environments ## train a simple winner model on the published gold; an 
 test: environments ## run all tests [ARGS="tests/unit -x"]
 	@$(ENVIRONMENTS) baseline
 	@.venv/bin/python -m pytest -q $(ARGS)
+
+moving: environments ## compare with the package gamebot-lite again: docs/moving-from-gamebot-lite.md
+	@.venv/bin/python scripts/moving_from_gamebot_lite.py
 
 lint: ## run the linters
 	@$(ENVIRONMENTS) airflow lint

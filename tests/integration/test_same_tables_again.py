@@ -1,4 +1,4 @@
-"""The same commit gives the same tables, whatever the number of the release and of dbt's threads."""
+"""The same commit gives the same tables, whatever the release's number and dbt's threads."""
 
 from __future__ import annotations
 
