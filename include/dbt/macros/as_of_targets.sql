@@ -6,6 +6,6 @@
 #}
 {% macro as_of_targets(castaways, seasons) -%}
     cast({{ castaways }}.is_winner as integer) as target_winner,
-        cast({{ castaways }}.is_finalist as integer) as target_finalist,
-        case when {{ seasons }}.season_status = 'complete' then {{ castaways }}.place end as target_placement
+    cast({{ castaways }}.is_finalist as integer) as target_finalist,
+    case when {{ seasons }}.season_status = 'complete' then {{ castaways }}.place end as target_placement
 {%- endmacro %}

@@ -16,10 +16,10 @@ final as (
     select
         castaways.version_season,
         castaways.castaway_id,
-        {{ as_of_targets('castaways', 'seasons') }},
         {%- for column in pre_game_columns() %}
-        pre_game.{{ column }}{{ ',' if not loop.last }}
+        pre_game.{{ column }},
         {%- endfor %}
+        {{ as_of_targets('castaways', 'seasons') }}
     from castaways
     inner join seasons
         on castaways.version_season = seasons.version_season

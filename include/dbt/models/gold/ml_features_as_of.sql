@@ -18,11 +18,13 @@
     'position_totals': ['stages_on_a_tribe'],
     'edit_totals': ['total_episodes_appeared', 'episodes_with_confessionals', 'total_confessional_count'],
 } -%}
-{%- set ranked = ['total_confessional_count', 'challenges_won', 'total_votes_received'] -%}
 {%- set before_stage = ['version_season', 'as_of_sog_id', 'castaway_id'] -%}
 
 with stages as (
-    select * from {{ ref('stages_in_game') }}
+    select
+        *,
+        sog_id as as_of_sog_id
+    from {{ ref('stages_in_game') }}
 ),
 
 castaways as (
@@ -131,13 +133,9 @@ counted as (
         position_totals.lgbt_minority_rate,
         position_totals.original_tribe_minority_rate
     from stages
-    {%- for topic in counts %}
-    left join {{ topic }}
-        on
-            stages.version_season = {{ topic }}.version_season
-            and stages.sog_id = {{ topic }}.as_of_sog_id
-            and stages.castaway_id = {{ topic }}.castaway_id
-    {%- endfor %}
+    {% for topic in counts -%}
+    left join {{ topic }} on {{ same_values('stages', topic, before_stage) }}
+    {% endfor %}
 ),
 
 -- Seasons and versions differ in how much of everything there is: compare with those who are left.
@@ -145,10 +143,9 @@ compared as (
     select
         *,
         sum(total_confessional_count) over stage as confessionals_of_those_left,
-        {%- for count in ranked %}
-        rank() over (stage order by {{ count }} desc) as {{ count }}_rank,
-        max({{ count }}) over stage as most_{{ count }},
-        {%- endfor %}
+        {{ rank_among('total_confessional_count', 'stage') }} as total_confessional_count_rank,
+        {{ rank_among('challenges_won', 'stage') }} as challenges_won_rank,
+        {{ rank_among('total_votes_received', 'stage') }} as total_votes_received_rank,
         {{ ratio('original_tribe_members_left', 'castaways_left') }} as original_tribe_share,
         {{ ratio('last_tribe_members_left', 'castaways_left') }} as last_tribe_share
     from counted
@@ -198,11 +195,9 @@ final as (
         compared.avg_confessional_count_per_episode,
         {{ ratio('compared.total_confessional_count', 'compared.confessionals_of_those_left') }}
             as confessional_share,
-        {%- for count in ranked %}
-        -- Nobody is first at what nobody has done yet.
-        case when compared.most_{{ count }} > 0 then cast(compared.{{ count }}_rank as integer) end
-            as {{ count }}_rank{{ ',' if not loop.last }}
-        {%- endfor %}
+        compared.total_confessional_count_rank,
+        compared.challenges_won_rank,
+        compared.total_votes_received_rank
     from compared
     inner join castaways
         on
