@@ -1,5 +1,6 @@
 -- A made-up show in which everything goes by the book: 60 American and 20 Australian seasons of 16
--- castaways. Castaway n leaves 17 - n th, castaway 1 wins; every second season one person returns.
+-- castaways. Castaway n leaves 17 - n th, castaway 1 wins; every second season one person returns. Until
+-- the merge nothing else depends on n alone, so nothing gives the winner away.
 
 create temporary table season on commit drop as
 select version, season, version || lpad(season::text, 2, '0') as version_season,
@@ -44,11 +45,12 @@ insert into castaway_details (
   native_american, bipoc, lgbt, personality_type, occupation, collar, race, ethnicity
 )
 select distinct on (castaway_id) castaway_id, 'Full ' || castaway, castaway,
-  date '1980-01-01' + n * 100, case when n % 2 = 0 then 'Female' else 'Male' end,
-  bipoc and n % 6 = 0, bipoc and n % 6 = 3, false, false, bipoc, n % 8 = 1, 'ENFJ', 'Teacher',
+  date '1980-01-01' + n * 100, case when kind % 2 = 0 then 'Female' else 'Male' end,
+  bipoc and kind % 6 = 0, bipoc and kind % 6 = 3, false, false, bipoc, kind % 8 = 1, 'ENFJ', 'Teacher',
   'White collar', null, null
 from (
-  select player.*, case when version = 'US' then n % 3 = 0 end as bipoc from player
+  select player.*, n + season as kind, case when version = 'US' then (n + season) % 3 = 0 end as bipoc
+  from player
 ) as people
 order by castaway_id, season;
 
@@ -56,7 +58,7 @@ insert into castaways (
   version, version_season, season, full_name, castaway_id, castaway, age, city, state, episode, day,
   "order", result, jury_status, place, original_tribe, jury, finalist, winner, ack_score
 )
-select version, version_season, season, 'Full ' || castaway, castaway_id, castaway, 20 + n, 'City',
+select version, version_season, season, 'Full ' || castaway, castaway_id, castaway, 20 + (7 * n + season) % 30, 'City',
   'State', least(boot_number, 13), 3 * least(boot_number, 13), boot_number,
   case n when 1 then 'Sole Survivor' when 2 then 'Runner-up' when 3 then '2nd runner-up'
     else boot_number || 'th voted out' end,
@@ -85,7 +87,7 @@ from stage where sog_id <= 13;
 insert into tribe_colours (version, version_season, season, tribe, tribe_colour, tribe_status)
 select distinct version, version_season, season, tribe, '#123456', tribe_status from stage;
 
--- Everybody votes for who leaves, who leaves for castaway 1, and castaway 2 now and then alone.
+-- Everybody votes for who leaves, who leaves for one of the others, and castaway 2 now and then alone.
 insert into vote_history (
   version, version_season, season, episode, day, tribe_status, tribe, castaway, immunity, vote,
   nullified, tie, voted_out, "order", vote_order, castaway_id, vote_id, voted_out_id, sog_id, challenge_id
@@ -99,7 +101,8 @@ from stage as voter
 join player as victim on victim.version_season = voter.version_season and victim.n = voter.leaves
 join player as target on target.version_season = voter.version_season
   and target.n = case
-    when voter.n = voter.leaves then 1
+    when voter.n = voter.leaves and voter.sog_id > 6 then 1
+    when voter.n = voter.leaves then 1 + (voter.season + voter.sog_id) % (voter.leaves - 1)
     when voter.n = 2 and voter.sog_id % 4 = 0 then 3
     else voter.leaves
   end
@@ -124,7 +127,7 @@ select version, version_season, season, episode, sog_id - 1, castaway_id, castaw
   case when won then 'Won' else 'Lost' end, false, sog_id, n = 15 and sog_id = 1, null, sog_id,
   won::int, 0, (won and sog_id <= 6)::int, 0, 0, 0, (won and sog_id > 6)::int, 0
 from (
-  select stage.*, case when sog_id > 6 then n = 1 + sog_id % 3 else n % 2 = sog_id % 2 end as won
+  select stage.*, case when sog_id > 6 then n = 1 + sog_id % 3 else (n + season) % 2 = sog_id % 2 end as won
   from stage where sog_id <= 13
 ) as contests;
 
@@ -144,7 +147,7 @@ insert into confessionals (
 )
 select version, version_season, season, episode, castaway, castaway_id, confessionals,
   case when version = 'US' then 20 * confessionals end, 2.5, 50
-from (select stage.*, 1 + (n * n + sog_id) % 7 as confessionals from stage where sog_id <= 13) as edit;
+from (select stage.*, 1 + (n * n + season * n + sog_id) % 7 as confessionals from stage where sog_id <= 13) as edit;
 
 insert into episodes (
   version, version_season, season, episode_number_overall, episode, episode_title, episode_label,
@@ -162,33 +165,38 @@ from player as juror
 join player as finalist on finalist.version_season = juror.version_season and finalist.n <= 3
 where juror.n between 4 and 10;
 
--- Castaways 1 to 3 find something at stage n + 1; they play it at stage 8.
+-- Three castaways of each season find something, at stages 2 to 4; they play it at stage 8.
+create temporary table finder on commit drop as
+select stage.*, 1 + (n + season) % 9 as advantage_id
+from stage
+where n <= 9 and (n + season) % 9 < 3;
+
 insert into advantage_details (
   version, version_season, season, advantage_id, advantage_type, clue_details, location_found
 )
-select version, version_season, season, n,
-  case n when 3 then 'Extra Vote' else 'Hidden Immunity Idol' end, 'Clue', 'Tree'
-from player where n <= 3;
+select version, version_season, season, advantage_id,
+  case advantage_id when 3 then 'Extra Vote' else 'Hidden Immunity Idol' end, 'Clue', 'Tree'
+from finder where sog_id = 1;
 
 insert into advantage_movement (
   version, version_season, season, castaway, castaway_id, advantage_id, sequence_id, day, episode,
   event, played_for, played_for_id, success, votes_nullified, sog_id
 )
-select version, version_season, season, castaway, castaway_id, n, sequence_id, 3 * sog_id, sog_id,
-  case sequence_id when 1 then 'Found' else 'Played' end,
+select version, version_season, season, castaway, castaway_id, advantage_id, sequence_id, 3 * sog_id,
+  sog_id, case sequence_id when 1 then 'Found' else 'Played' end,
   case sequence_id when 2 then castaway end, case sequence_id when 2 then castaway_id end,
-  case sequence_id when 2 then case n when 1 then 'Yes' when 2 then 'Not needed' else 'No' end end,
+  case sequence_id when 2 then case advantage_id when 1 then 'Yes' when 2 then 'Not needed' else 'No' end end,
   null, sog_id
 from (
-  select stage.*, case sog_id when 8 then 2 else 1 end as sequence_id
-  from stage where n <= 3 and sog_id in (n + 1, 8)
+  select finder.*, case sog_id when 8 then 2 else 1 end as sequence_id
+  from finder where sog_id in (advantage_id + 1, 8)
 ) as events;
 
 insert into advantage_timeline (
   version, season, version_season, castaway, castaway_id, episode, advantage_id, sog_id, final_n, holding
 )
-select version, season, version_season, castaway, castaway_id, episode, n, sog_id, 17 - sog_id, 1
-from stage where n <= 3 and sog_id between n + 1 and 7;
+select version, season, version_season, castaway, castaway_id, episode, advantage_id, sog_id, 17 - sog_id, 1
+from finder where sog_id between advantage_id + 1 and 7;
 
 insert into survivor_auction (
   version, version_season, season, episode, n_boots, castaway_id, castaway, tribe, tribe_status, total, currency
