@@ -43,7 +43,7 @@ VERDICTS = "verdicts"
 # Rendered when the task runs.
 RELEASE_ID = "{{ ti.xcom_pull(task_ids='open_release') }}"
 SELECTED_NODES = (
-    "source:* path:seeds path:models/silver"
+    "source:* path:seeds path:models/rules path:models/silver"
     "{{ ' path:models/gold' if params.target_layer == 'gold' else '' }}"
 )
 
