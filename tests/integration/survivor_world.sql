@@ -15,16 +15,17 @@ select version, season, version_season, premiered, n,
     else version || lpad(((season - 1) * 16 + n)::text, 4, '0')
   end as castaway_id,
   'C' || n as castaway,
+  'Full C' || case when n = 16 and season % 2 = 0 then 2 else n end as full_name,
   17 - n as boot_number
 from season cross join generate_series(1, 16) as n;
 
--- Who is in the game at which stage: 13 boot votes, and the finale.
+-- Who is in the game at which stage: 13 boot votes, and the finale, in which the jury takes one after the other out.
 create temporary table stage on commit drop as
 select player.*, sog_id, least(sog_id, 13) as episode,
   case when sog_id > 6 then 'Merged' when n % 2 = 0 then 'Even' else 'Odd' end as tribe,
   case when sog_id > 6 then 'Merged' when sog_id > 4 then 'Swapped' else 'Original' end as tribe_status,
   17 - sog_id as leaves
-from player cross join generate_series(1, 14) as sog_id
+from player cross join generate_series(1, 16) as sog_id
 where n <= 17 - sog_id;
 
 insert into season_summary (
@@ -58,7 +59,7 @@ insert into castaways (
   version, version_season, season, full_name, castaway_id, castaway, age, city, state, episode, day,
   "order", result, jury_status, place, original_tribe, jury, finalist, winner, ack_score
 )
-select version, version_season, season, 'Full ' || castaway, castaway_id, castaway, 20 + (7 * n + season) % 30, 'City',
+select version, version_season, season, full_name, castaway_id, castaway, 20 + (7 * n + season) % 30, 'City',
   'State', least(boot_number, 13), 3 * least(boot_number, 13), boot_number,
   case n when 1 then 'Sole Survivor' when 2 then 'Runner-up' when 3 then '2nd runner-up'
     else boot_number || 'th voted out' end,
@@ -74,7 +75,7 @@ insert into boot_mapping (
   version, version_season, season, episode, "order", n_boots, final_n, sog_id, castaway_id, castaway,
   tribe, tribe_status, game_status
 )
-select version, version_season, season, episode, sog_id, sog_id - 1, 17 - sog_id, sog_id, castaway_id,
+select version, version_season, season, episode, sog_id - 1, sog_id - 1, 17 - sog_id, sog_id, castaway_id,
   castaway, tribe, tribe_status, 'In the game'
 from stage;
 
@@ -87,14 +88,15 @@ from stage where sog_id <= 13;
 insert into tribe_colours (version, version_season, season, tribe, tribe_colour, tribe_status)
 select distinct version, version_season, season, tribe, '#123456', tribe_status from stage;
 
--- Everybody votes for who leaves, who leaves for one of the others, and castaway 2 now and then alone.
+-- Everybody votes for who leaves, who leaves for one of the others, and castaway 2 now and then alone. After
+-- the merge castaways 2 and 3 win immunity in turn.
 insert into vote_history (
   version, version_season, season, episode, day, tribe_status, tribe, castaway, immunity, vote,
   nullified, tie, voted_out, "order", vote_order, castaway_id, vote_id, voted_out_id, sog_id, challenge_id
 )
 select voter.version, voter.version_season, voter.season, voter.episode, 3 * voter.episode,
   voter.tribe_status, voter.tribe, voter.castaway,
-  case when voter.n = 3 and voter.sog_id > 6 then 'Individual' end, target.castaway,
+  case when voter.n = 2 + voter.sog_id % 2 and voter.sog_id > 6 then 'Individual' end, target.castaway,
   false, false, victim.castaway, voter.sog_id, 1, voter.castaway_id, target.castaway_id,
   victim.castaway_id, voter.sog_id, voter.sog_id
 from stage as voter
@@ -103,7 +105,7 @@ join player as target on target.version_season = voter.version_season
   and target.n = case
     when voter.n = voter.leaves and voter.sog_id > 6 then 1
     when voter.n = voter.leaves then 1 + (voter.season + voter.sog_id) % (voter.leaves - 1)
-    when voter.n = 2 and voter.sog_id % 4 = 0 then 3
+    when voter.n = 2 and voter.sog_id % 4 = 0 then 4
     else voter.leaves
   end
 where voter.sog_id <= 13;
@@ -124,10 +126,11 @@ insert into challenge_results (
 )
 select version, version_season, season, episode, sog_id - 1, castaway_id, castaway, tribe,
   tribe_status, 'Immunity', case when sog_id > 6 then 'Individual' else 'Tribal' end,
-  case when won then 'Won' else 'Lost' end, false, sog_id, n = 15 and sog_id = 1, null, sog_id,
+  case when won then 'Won' else 'Lost' end, false, sog_id, n = 15 and sog_id = 1,
+  case when sog_id <= 6 then 2 - won::int end, sog_id,
   won::int, 0, (won and sog_id <= 6)::int, 0, 0, 0, (won and sog_id > 6)::int, 0
 from (
-  select stage.*, case when sog_id > 6 then n = 1 + sog_id % 3 else (n + season) % 2 = sog_id % 2 end as won
+  select stage.*, case when sog_id > 6 then n = 2 + sog_id % 2 else (n + season) % 2 = sog_id % 2 end as won
   from stage where sog_id <= 13
 ) as contests;
 
@@ -153,7 +156,8 @@ insert into episodes (
   version, version_season, season, episode_number_overall, episode, episode_title, episode_label,
   episode_date, episode_length, viewers, imdb_rating, n_ratings
 )
-select version, version_season, season, episode, episode, 'Title', 'Episode', premiered + 7 * (episode - 1),
+select version, version_season, season, episode, episode, 'Title',
+  case episode when 13 then 'Finale' else 'Ep ' || episode end, premiered + 7 * (episode - 1),
   60, 1e7, 8.1, 100
 from season cross join generate_series(1, 13) as episode;
 
@@ -186,7 +190,7 @@ select version, version_season, season, castaway, castaway_id, advantage_id, seq
   sog_id, case sequence_id when 1 then 'Found' else 'Played' end,
   case sequence_id when 2 then castaway end, case sequence_id when 2 then castaway_id end,
   case sequence_id when 2 then case advantage_id when 1 then 'Yes' when 2 then 'Not needed' else 'No' end end,
-  null, sog_id
+  case sequence_id when 2 then 0 end, sog_id
 from (
   select finder.*, case sog_id when 8 then 2 else 1 end as sequence_id
   from finder where sog_id in (advantage_id + 1, 8)

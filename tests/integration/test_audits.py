@@ -201,7 +201,7 @@ def test_damaged_bronze_and_silver_are_stopped_by_the_check_that_says_why(
         "bronze.season_summary.every_season_belongs_to_a_known_version_of_the_show",
         "bronze.boot_mapping.every_season_that_is_over_has_its_stages",
         "bronze.castaways.ages_lie_between_15_and_90",
-        "bronze.vote_history.a_ballot_is_listed_once",
+        "bronze.vote_history.a_castaway_has_one_ballot_in_a_round_or_an_extra_vote",
         "silver.social_positioning.the_share_of_the_original_tribe_is_between_0_and_1",
         "silver.season_context.returnees_are_counted_as_the_profiles_know_them",
         "silver.challenge_performance.nobody_wins_a_challenge_without_taking_part",
