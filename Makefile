@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback baseline moving test lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback ledger baseline moving test lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ dbt: environments ## run dbt on the published bronze, into schemas of your own [
 baseline: environments ## train a simple winner model on the published gold; an alarm for leaks
 	@$(ENVIRONMENTS) baseline
 	@$(LOCAL) baseline
+
+ledger: environments ## write down how many rows each season has in the published release
+	@$(LOCAL) ledger
 
 test: environments ## run all tests [ARGS="tests/unit -x"]
 	@$(ENVIRONMENTS) baseline

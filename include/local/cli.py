@@ -243,6 +243,28 @@ def rollback(release: Annotated[int, typer.Argument(help="Number of the release.
 
 @app.command()
 @explained
+def ledger() -> None:
+    """Write down how many rows each season has in the published release."""
+    from include.local.ledger import LEDGER, count_rows, read_ledger, write_ledger
+
+    databases = _running_databases()
+    with databases.pipeline.connect(role=OWNER) as connection:
+        release = published_release(connection)
+    if release is None:
+        raise ReleaseError("There is no published release to count yet: make run first.")
+    with databases.reader.connect() as connection:
+        counts = count_rows(connection)
+    changed = len(set(counts) ^ set(read_ledger()))
+    write_ledger(counts)
+    commit = f", commit {release.source_commit[:12]}" if release.source_commit else ""
+    console.print(
+        f"Counted release {release.release_id} ({release.source_kind}{commit}): {len(counts):,} "
+        f"lines in {LEDGER.name}, {changed:,} of them new or gone. Review: git diff"
+    )
+
+
+@app.command()
+@explained
 def clean() -> None:
     """Stop everything and delete this checkout's state: warehouse, Airflow, logs, artifacts."""
     state = State.open()
