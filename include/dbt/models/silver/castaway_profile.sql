@@ -22,11 +22,12 @@ appearances as (
     select * from {{ ref('castaway_appearances') }}
 ),
 
+-- While a season runs, upstream also lists those who are still in the game, without an order.
 boots as (
     select
         version_season,
         castaway_id,
-        count(*) as n_boots
+        count("order") as n_boots
     from boot_order
     group by version_season, castaway_id
 ),

@@ -2,6 +2,10 @@ with results as (
     select * from {{ source('bronze', 'challenge_results') }}
 ),
 
+wins as (
+    select * from {{ ref('challenge_wins') }}
+),
+
 descriptions as (
     select * from {{ source('bronze', 'challenge_description') }}
 ),
@@ -14,7 +18,9 @@ summary as (
     select * from {{ source('bronze', 'challenge_summary') }}
 ),
 
--- How many compete and how many win is one fact per challenge, repeated on the row of every castaway.
+-- How many compete and how many win is one fact per challenge, repeated on the row of every castaway. Until
+-- November 2025 a challenge with a prize for teams and one for a person had rows for both: the largest numbers
+-- are those of the person's, as upstream publishes them since.
 odds as (
     select
         version_season,
@@ -54,24 +60,29 @@ final as (
         results.chosen_for_reward,
         results.order_of_finish,
         -- 'Won' holds for the whole tribe, also for those who sat out.
-        case when results.sit_out then 0 else results.won end as won_flag,
-        results.won_individual_immunity,
-        results.won_individual_reward,
-        results.won_tribal_immunity,
-        results.won_tribal_reward,
-        results.won_team_immunity,
-        results.won_team_reward,
-        results.won_duel,
+        case when results.sit_out then 0 else wins.won end as won_flag,
+        wins.won_individual_immunity,
+        wins.won_individual_reward,
+        wins.won_tribal_immunity,
+        wins.won_tribal_reward,
+        wins.won_team_immunity,
+        wins.won_team_reward,
+        wins.won_duel,
         {%- for skill in challenge_skills() %}
         cast(descriptions.{{ skill }} and results.sit_out is not true as integer) as {{ skill }}_participated,
         -- A product, because "unknown and lost" would be 0 where "unknown and won" is null.
         cast(descriptions.{{ skill }} and results.sit_out is not true as integer)
-        * case when results.sit_out then 0 else results.won end as {{ skill }}_win,
+        * case when results.sit_out then 0 else wins.won end as {{ skill }}_win,
         {%- endfor %}
         odds.n_entities,
         odds.n_winners,
         {{ ratio('odds.n_winners', 'odds.n_entities') }} as win_probability
     from results
+    inner join wins
+        on
+            results.version_season = wins.version_season
+            and results.challenge_id = wins.challenge_id
+            and results.castaway_id = wins.castaway_id
     left join descriptions
         on
             results.version_season = descriptions.version_season
