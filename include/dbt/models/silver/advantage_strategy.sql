@@ -10,49 +10,23 @@ categories as (
     select * from {{ ref('advantage_categories') }}
 ),
 
-castaways as (
-    select * from {{ source('bronze', 'castaways') }}
-),
-
--- Upstream names the targets of two plays without their ids.
-targets_by_name as (
-    select
-        events.version_season,
-        events.advantage_id,
-        events.sequence_id,
-        array_agg(castaways.castaway_id order by target.position) as targets
-    from events
-    cross join lateral regexp_split_to_table(events.played_for, ',\s*') with ordinality as target (castaway, position)
-    inner join castaways
-        on
-            events.version_season = castaways.version_season
-            and target.castaway = castaways.castaway
-    where events.played_for_id is null
-    group by events.version_season, events.advantage_id, events.sequence_id
-),
-
--- An advantage can be shared: upstream then writes all its holders into one castaway_id.
+-- Several people can hold an advantage together, and a play have several targets: upstream then lists their ids.
 held as (
     select
         events.version_season,
         events.advantage_id,
         events.sequence_id,
         holder.castaway_id,
-        array_remove(regexp_split_to_array(events.castaway_id, ',\s*'), holder.castaway_id) as co_holders,
-        coalesce(regexp_split_to_array(events.played_for_id, ',\s*'), targets_by_name.targets) as targets,
+        array_remove(string_to_array(events.castaway_id, ', '), holder.castaway_id) as co_holders,
+        string_to_array({{ repaired('advantage_movement', 'played_for_id', 'events', 'text') }}, ', ') as targets,
         events.episode,
         events.day,
-        events.sog_id,
-        events.event,
+        {{ repaired('advantage_movement', 'sog_id', 'events', 'integer') }} as sog_id,
+        {{ repaired('advantage_movement', 'event', 'events', 'text') }} as event,
         events.success,
         events.votes_nullified
     from events
-    left join lateral regexp_split_to_table(events.castaway_id, ',\s*') as holder (castaway_id) on true
-    left join targets_by_name
-        on
-            events.version_season = targets_by_name.version_season
-            and events.advantage_id = targets_by_name.advantage_id
-            and events.sequence_id = targets_by_name.sequence_id
+    left join lateral unnest(string_to_array(events.castaway_id, ', ')) as holder (castaway_id) on true
 ),
 
 categorised as (
@@ -60,8 +34,7 @@ categorised as (
         *,
         case
             when event = 'Found' then 'obtained_found'
-            -- 'Recieved' is upstream's spelling in four rows.
-            when event in ('Received', 'Recieved', 'Won', 'Bought', 'Stolen') then 'obtained_other'
+            when event in ('Received', 'Won', 'Bought', 'Stolen') then 'obtained_other'
             when event = 'Found (beware)' then 'beware_found'
             when event = 'Played' then 'played'
             when event in ('Expired', 'Lost', 'Destroyed', 'Discarded') then 'lost_or_expired'

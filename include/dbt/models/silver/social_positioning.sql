@@ -8,18 +8,31 @@ castaway_profile as (
     select * from {{ ref('castaway_profile') }}
 ),
 
+stages as (
+    select
+        version_season,
+        sog_id,
+        {{ repaired('boot_mapping', 'castaway_id', 'boot_mapping', 'text') }} as castaway_id,
+        episode,
+        tribe,
+        tribe_status,
+        game_status,
+        final_n
+    from boot_mapping
+),
+
 members as (
     select
-        boot_mapping.version_season,
-        boot_mapping.sog_id,
-        boot_mapping.castaway_id,
-        boot_mapping.episode,
-        boot_mapping.tribe,
-        boot_mapping.tribe_status,
-        {{ game_phase('boot_mapping.tribe_status') }} as merge_phase,
-        boot_mapping.game_status,
-        {{ is_in_game('boot_mapping.game_status') }} as is_in_game,
-        boot_mapping.final_n,
+        stages.version_season,
+        stages.sog_id,
+        stages.castaway_id,
+        stages.episode,
+        stages.tribe,
+        stages.tribe_status,
+        {{ game_phase('stages.tribe_status') }} as merge_phase,
+        stages.game_status,
+        {{ is_in_game('stages.game_status') }} as is_in_game,
+        stages.final_n,
         castaway_profile.gender,
         {% for flag in demographics -%}
         castaway_profile.{{ flag }},
@@ -27,11 +40,11 @@ members as (
         castaway_profile.race,
         castaway_profile.ethnicity,
         castaway_profile.original_tribe
-    from boot_mapping
+    from stages
     left join castaway_profile
         on
-            boot_mapping.version_season = castaway_profile.version_season
-            and boot_mapping.castaway_id = castaway_profile.castaway_id
+            stages.version_season = castaway_profile.version_season
+            and stages.castaway_id = castaway_profile.castaway_id
 ),
 
 tribes as (

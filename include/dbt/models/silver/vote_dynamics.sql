@@ -2,34 +2,38 @@ with vote_history as (
     select * from {{ source('bronze', 'vote_history') }}
 ),
 
--- Upstream publishes some rows twice, which would count a ballot twice. Distinct over all of upstream's
--- columns drops exact copies and nothing else; the test duplicates_are_known names each of them.
-distinct_votes as (
-    select distinct
-        version,
+-- Upstream publishes some rows twice, all of their columns equal, which would count a ballot twice.
+counted_votes as (
+    select
+        *,
+        row_number() over copies as copy_number,
+        count(*) over copies as copies
+    from vote_history
+    window copies as (partition by to_jsonb(vote_history) - '_row_number')
+),
+
+-- Only copies that have been looked at are dropped: each is a repair.
+repaired_votes as (
+    select
         version_season,
-        season,
+        "order",
+        vote_order,
+        castaway_id,
         episode,
-        day,
-        tribe_status,
+        {{ repaired('vote_history', 'day', 'counted_votes', 'integer') }} as day,
+        {{ repaired('vote_history', 'sog_id', 'counted_votes', 'integer') }} as sog_id,
         tribe,
-        castaway,
+        tribe_status,
+        vote_id,
+        voted_out_id,
         immunity,
-        vote,
         vote_event,
         vote_event_outcome,
         split_vote,
         nullified,
-        tie,
-        voted_out,
-        "order",
-        vote_order,
-        castaway_id,
-        vote_id,
-        voted_out_id,
-        sog_id,
-        challenge_id
-    from vote_history
+        tie
+    from counted_votes
+    where copy_number <= {{ repaired('vote_history', 'copies', 'counted_votes', 'bigint') }}
 ),
 
 -- A castaway with an extra vote has two rows in a round, the own vote first.
@@ -41,7 +45,7 @@ votes as (
             partition by version_season, "order", vote_order, castaway_id
             order by coalesce(vote_event_outcome = 'Extra vote', false), vote_id
         ) as ballot_no
-    from distinct_votes
+    from repaired_votes
 ),
 
 -- A castaway with an extra vote is one voter with two ballots; a penalty is a ballot without a voter.

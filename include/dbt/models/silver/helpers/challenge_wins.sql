@@ -19,6 +19,16 @@ summary as (
     select * from {{ source('bronze', 'challenge_summary') }}
 ),
 
+repaired_summary as (
+    select
+        version_season,
+        challenge_id,
+        castaway_id,
+        category,
+        {{ repaired('challenge_summary', 'won', 'summary', 'integer') }} as won
+    from summary
+),
+
 -- A column that the source does not hold is null in every row.
 published as (
     select
@@ -38,7 +48,7 @@ told as (
         coalesce(max(won) filter (where category = '{{ category }}'), 0) as {{ flag }}
         {{- ',' if not loop.last }}
         {% endfor %}
-    from summary
+    from repaired_summary
     group by version_season, challenge_id, castaway_id
 ),
 
@@ -49,7 +59,7 @@ final as (
         results.castaway_id,
         {% for flag in categories -%}
         case
-            when published.has_flags then results.{{ flag }}
+            when published.has_flags then {{ repaired('challenge_results', flag, 'results', 'integer') }}
             -- The summary leaves out who competed in teams whose line-up is unknown, and a few who did not win.
             when told.castaway_id is null and results.outcome_type = 'Team' then null
             else coalesce(told.{{ flag }}, 0)

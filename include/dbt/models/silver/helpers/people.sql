@@ -6,10 +6,7 @@ with castaway_details as (
 
 final as (
     select
-        {{ repaired(
-            'castaway_details', 'castaway_id',
-            'castaway_details.full_name', 'castaway_details.castaway_id', 'text'
-        ) }} as castaway_id,
+        {{ repaired('castaway_details', 'castaway_id', 'castaway_details', 'text') }} as castaway_id,
         full_name,
         date_of_birth,
         gender,

@@ -20,14 +20,10 @@ repaired as (
     select
         version_season,
         version,
-        {{ repaired('season_summary', 'premiered', 'seasons.version_season', 'seasons.premiered', 'date') }}
-            as premiered,
-        {{ repaired('season_summary', 'ended', 'seasons.version_season', 'seasons.ended', 'date') }}
-            as ended,
-        {{ repaired('season_summary', 'filming_started', 'seasons.version_season', 'seasons.filming_started', 'date') }}
-            as filming_started,
-        {{ repaired('season_summary', 'filming_ended', 'seasons.version_season', 'seasons.filming_ended', 'date') }}
-            as filming_ended
+        {{ repaired('season_summary', 'premiered', 'seasons', 'date') }} as premiered,
+        {{ repaired('season_summary', 'ended', 'seasons', 'date') }} as ended,
+        {{ repaired('season_summary', 'filming_started', 'seasons', 'date') }} as filming_started,
+        {{ repaired('season_summary', 'filming_ended', 'seasons', 'date') }} as filming_ended
     from seasons
 ),
 
