@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback ledger baseline moving test lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback ledger repairs baseline moving test lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ baseline: environments ## train a simple winner model on the published gold; an 
 
 ledger: environments ## write down how many rows each season has in the published release
 	@$(LOCAL) ledger
+
+repairs: environments ## date the seed upstream_repairs anew [SNAPSHOTS=folder of commits]
+	@.venv/bin/python scripts/date_repairs.py $(or $(SNAPSHOTS),$(GAMEBOT_SURVIVOR_SNAPSHOTS),../shared/survivoR)
 
 test: environments ## run all tests [ARGS="tests/unit -x"]
 	@$(ENVIRONMENTS) baseline

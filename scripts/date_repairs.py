@@ -4,8 +4,8 @@
     python scripts/date_repairs.py [--check] FOLDER
 
 FOLDER has a sub-folder of .rda files and a file COMMIT per commit, named after its date
-(2026-06-12). Writes first_seen_commit and last_seen_commit of every row of upstream_repairs.csv: the
-oldest and the newest of these commits that hold the value. Commits in between were not looked at.
+(2026-06-12). Writes first_seen_commit and last_seen_commit of every row of upstream_repairs.csv:
+the oldest and the newest of these commits that hold the value. No other commit is looked at.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def read_values(folder: Path, dataset: str, column: str) -> Values:
     if column == "copies":
         copies = Counter(zip(row_keys, *(_texts(frame[name]) for name in frame), strict=True))
         return Counter((row_key, str(count)) for (row_key, *_), count in copies.items())
-    return Counter(zip(row_keys, _texts(frame[column]), strict=True)) if column in frame else Counter()
+    return (
+        Counter(zip(row_keys, _texts(frame[column]), strict=True)) if column in frame else Counter()
+    )
 
 
 @cache
@@ -63,7 +65,7 @@ def _read(folder: Path, dataset: str) -> pd.DataFrame:
 
 
 def _texts(values: pd.Series) -> list[str]:
-    """Write values as Postgres casts those of bronze to text; R's whole doubles are integers there."""
+    """Write values as bronze's are in Postgres as text: R's whole doubles are integers there."""
     return [
         ""
         if value is None or value is pd.NA
@@ -75,7 +77,7 @@ def _texts(values: pd.Series) -> list[str]:
 
 
 def dated(repairs: list[dict[str, str]], folder: Path) -> list[dict[str, str]]:
-    """Return the repairs with the oldest and the newest commit of the folder that hold the value."""
+    """Return the repairs with the oldest and newest commit of the folder that hold the value."""
     found = list(commits(folder))
     if not found:
         raise SystemExit(f"{folder} has no sub-folder with a file COMMIT.")

@@ -1,21 +1,29 @@
 -- A repair whose value upstream has changed no longer applies: look at what upstream holds now, then date the row
 -- anew (make repairs). Silent about repairs that upstream had retired when the seed was last dated, which are there
--- for past commits, and about seasons that a past commit does not have yet.
+-- for past commits, about those that no model applies, and about what a season that is not over does not have yet.
 
 {{ config(severity='warn') }}
 
 {% set row_keys = var('row_keys') %}
 
-with repairs as (
+with seed as (
+    select * from {{ ref('upstream_repairs') }}
+),
+
+repairs as (
     select
-        *,
+        seed.*,
         -- The entry of row_keys that says how the row is named.
-        case
-            when dataset || '.' || column_name in ('{{ row_keys | join("', '") }}') then dataset || '.' || column_name
-            else dataset
+        case concat(seed.dataset, '.', seed.column_name)
+            {% for row_key_of in row_keys if '.' in row_key_of -%}
+            when '{{ row_key_of }}' then '{{ row_key_of }}'
+            {% endfor -%}
+            else seed.dataset
         end as row_key_of
-    from {{ ref('upstream_repairs') }}
-    where last_seen_commit = (select max(last_seen_commit) from {{ ref('upstream_repairs') }})
+    from seed
+    where
+        seed.applied_by is not null
+        and seed.last_seen_commit = (select max(dated.last_seen_commit) from seed as dated)
 ),
 
 published as (
@@ -28,8 +36,8 @@ published as (
     from {{ source('bronze', dataset) }} as source_rows
     where
         {{ row_key(dataset, 'source_rows', column_name) }} in (
-            select row_key from repairs
-            where row_key_of = '{{ row_key_of }}'
+            select repairs.row_key from repairs
+            where repairs.row_key_of = '{{ row_key_of }}'
         )
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -43,8 +51,8 @@ compared as (
         repairs.upstream_value,
         repairs.our_value,
         case
-            when repairs.column_name = 'copies' then cast(count(published.row_key) as text)
             when count(published.row_key) = 0 then 'no such row'
+            when repairs.column_name = 'copies' then cast(count(published.row_key) as text)
             else string_agg(distinct coalesce(published.contents ->> repairs.column_name, '<null>'), ' or ')
         end as value_now
     from repairs
@@ -55,11 +63,15 @@ compared as (
     group by 1, 2, 3, 4, 5
 )
 
-select *
+select compared.*
 from compared
+left join {{ source('bronze', 'season_summary') }} as seasons
+    on split_part(compared.row_key, '|', 1) = seasons.version_season
 where
-    value_now is distinct from coalesce(upstream_value, '<null>')
-    and (
-        dataset = 'castaway_details'
-        or split_part(row_key, '|', 1) in (select version_season from {{ source('bronze', 'season_summary') }})
+    compared.value_now is distinct from coalesce(compared.upstream_value, '<null>')
+    and not (
+        compared.value_now in ('no such row', '<null>')
+        and seasons.winner_id is null
+        -- Only people are named without their season.
+        and compared.dataset != 'castaway_details'
     )

@@ -10,14 +10,14 @@ castaway_profile as (
 
 stages as (
     select
-        version_season,
-        sog_id,
+        boot_mapping.version_season,
+        boot_mapping.sog_id,
         {{ repaired('boot_mapping', 'castaway_id', 'boot_mapping', 'text') }} as castaway_id,
-        episode,
-        tribe,
-        tribe_status,
-        game_status,
-        final_n
+        boot_mapping.episode,
+        boot_mapping.tribe,
+        boot_mapping.tribe_status,
+        boot_mapping.game_status,
+        boot_mapping.final_n
     from boot_mapping
 ),
 

@@ -15,25 +15,25 @@ counted_votes as (
 -- Only copies that have been looked at are dropped: each is a repair.
 repaired_votes as (
     select
-        version_season,
-        "order",
-        vote_order,
-        castaway_id,
-        episode,
+        counted_votes.version_season,
+        counted_votes."order",
+        counted_votes.vote_order,
+        counted_votes.castaway_id,
+        counted_votes.episode,
         {{ repaired('vote_history', 'day', 'counted_votes', 'integer') }} as day,
         {{ repaired('vote_history', 'sog_id', 'counted_votes', 'integer') }} as sog_id,
-        tribe,
-        tribe_status,
-        vote_id,
-        voted_out_id,
-        immunity,
-        vote_event,
-        vote_event_outcome,
-        split_vote,
-        nullified,
-        tie
+        counted_votes.tribe,
+        counted_votes.tribe_status,
+        counted_votes.vote_id,
+        counted_votes.voted_out_id,
+        counted_votes.immunity,
+        counted_votes.vote_event,
+        counted_votes.vote_event_outcome,
+        counted_votes.split_vote,
+        counted_votes.nullified,
+        counted_votes.tie
     from counted_votes
-    where copy_number <= {{ repaired('vote_history', 'copies', 'counted_votes', 'bigint') }}
+    where counted_votes.copy_number <= {{ repaired('vote_history', 'copies', 'counted_votes', 'bigint') }}
 ),
 
 -- A castaway with an extra vote has two rows in a round, the own vote first.

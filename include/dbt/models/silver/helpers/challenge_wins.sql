@@ -19,54 +19,64 @@ summary as (
     select * from {{ source('bronze', 'challenge_summary') }}
 ),
 
+-- A column that the source does not hold is null in every row.
+published as (
+    select
+        true
+        {%- for flag in categories %}
+        and count({{ flag }}) > 0
+        {%- endfor %} as has_flags
+    from results
+),
+
+repaired_results as (
+    select
+        {% for flag in categories -%}
+        {{ repaired('challenge_results', flag, 'results', 'integer') }} as {{ flag }},
+        {% endfor -%}
+        results.version_season,
+        results.challenge_id,
+        results.castaway_id,
+        results.outcome_type
+    from results
+),
+
 repaired_summary as (
     select
-        version_season,
-        challenge_id,
-        castaway_id,
-        category,
+        summary.version_season,
+        summary.challenge_id,
+        summary.castaway_id,
+        summary.category,
         {{ repaired('challenge_summary', 'won', 'summary', 'integer') }} as won
     from summary
 ),
 
--- A column that the source does not hold is null in every row.
-published as (
-    select
-        {% for flag in categories -%}
-        count({{ flag }}) > 0 {{ 'and' if not loop.last }}
-        {% endfor -%}
-        as has_flags
-    from results
-),
-
 told as (
     select
+        {% for flag, category in categories.items() -%}
+        coalesce(max(won) filter (where category = '{{ category }}'), 0) as {{ flag }},
+        {% endfor -%}
         version_season,
         challenge_id,
-        castaway_id,
-        {% for flag, category in categories.items() -%}
-        coalesce(max(won) filter (where category = '{{ category }}'), 0) as {{ flag }}
-        {{- ',' if not loop.last }}
-        {% endfor %}
+        castaway_id
     from repaired_summary
     group by version_season, challenge_id, castaway_id
 ),
 
 final as (
     select
-        results.version_season,
-        results.challenge_id,
-        results.castaway_id,
         {% for flag in categories -%}
         case
-            when published.has_flags then {{ repaired('challenge_results', flag, 'results', 'integer') }}
+            when published.has_flags then results.{{ flag }}
             -- The summary leaves out who competed in teams whose line-up is unknown, and a few who did not win.
             when told.castaway_id is null and results.outcome_type = 'Team' then null
             else coalesce(told.{{ flag }}, 0)
-        end as {{ flag }}
-        {{- ',' if not loop.last }}
-        {% endfor %}
-    from results
+        end as {{ flag }},
+        {% endfor -%}
+        results.version_season,
+        results.challenge_id,
+        results.castaway_id
+    from repaired_results as results
     cross join published
     left join told
         on

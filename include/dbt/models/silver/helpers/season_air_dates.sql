@@ -18,8 +18,8 @@ first_episodes as (
 
 repaired as (
     select
-        version_season,
-        version,
+        seasons.version_season,
+        seasons.version,
         {{ repaired('season_summary', 'premiered', 'seasons', 'date') }} as premiered,
         {{ repaired('season_summary', 'ended', 'seasons', 'date') }} as ended,
         {{ repaired('season_summary', 'filming_started', 'seasons', 'date') }} as filming_started,
