@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback ledger repairs baseline moving test lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback ledger repairs baseline moving test mutants lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ repairs: environments ## date the seed upstream_repairs anew [SNAPSHOTS=folder o
 test: environments ## run all tests [ARGS="tests/unit -x"]
 	@$(ENVIRONMENTS) baseline
 	@.venv/bin/python -m pytest -q $(ARGS)
+
+mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]
+	@.venv/bin/python -m pytest -q -s tests/integration/mutations $(ARGS)
 
 moving: environments ## compare with the package gamebot-lite again: docs/moving-from-gamebot-lite.md
 	@.venv/bin/python scripts/moving_from_gamebot_lite.py
