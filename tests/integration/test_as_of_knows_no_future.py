@@ -56,13 +56,31 @@ MERGE = """
     where merge_sog_id is not null
 """
 
+# What happens from the cut on. Upstream has a few votes and advantages at a wrong stage; when they
+# happened is said by silver, where that is repaired.
+LATER = [
+    """create table later_vote as
+    select distinct version_season, boot_vote_number as "order", vote_round as vote_order
+    from silver.vote_dynamics as vote join cut using (version_season)
+    where vote.sog_id >= cut.sog_id""",
+    """create table later_event as
+    select distinct version_season, advantage_id, sequence_id
+    from silver.advantage_strategy as event join cut using (version_season)
+    where event.sog_id >= cut.sog_id or (event.sog_id is null and event.episode >= cut.episode)""",
+]
+
 # Everything from the cut on, and all that is only known at the end, taken out of bronze. At the cut
 # itself only who is in the game remains.
-BY_STAGE = (
-    "vote_history", "challenge_results", "challenge_summary", "journeys", "advantage_timeline",
-)  # fmt: skip
+BY_STAGE = ("challenge_results", "challenge_summary", "journeys", "advantage_timeline")
 BY_EPISODE = ("confessionals", "episodes", "tribe_mapping", "survivor_auction")
 TRUNCATE = [
+    *LATER,
+    """delete from vote_history as vote using later_vote as later
+    where (vote.version_season, vote."order", vote.vote_order)
+    = (later.version_season, later."order", later.vote_order)""",
+    """delete from advantage_movement as event using later_event as later
+    where (event.version_season, event.advantage_id, event.sequence_id)
+    = (later.version_season, later.advantage_id, later.sequence_id)""",
     *(
         f"delete from {table} as event using cut "
         f"where event.version_season = cut.version_season and event.sog_id >= cut.sog_id"
@@ -73,9 +91,6 @@ TRUNCATE = [
         f"where event.version_season = cut.version_season and event.episode >= cut.episode"
         for table in BY_EPISODE
     ),
-    """delete from advantage_movement as event using cut
-    where event.version_season = cut.version_season
-    and (event.sog_id >= cut.sog_id or (event.sog_id is null and event.episode >= cut.episode))""",
     """delete from boot_mapping as stage using cut
     where stage.version_season = cut.version_season and stage.sog_id > cut.sog_id""",
     """update boot_mapping as stage
@@ -96,12 +111,6 @@ TRUNCATE = [
 ]
 
 # Everything from the cut on happens to somebody else of the same cast.
-SWAPPED = {
-    "vote_history": ("castaway_id", "vote_id", "voted_out_id"),
-    "challenge_results": ("castaway_id",),
-    "challenge_summary": ("castaway_id",),
-    "advantage_movement": ("castaway_id", "played_for_id"),
-}
 SHUFFLE = [
     """create table swap as
     select version_season, castaway_id, lead(castaway_id, 1, first) over season as other_id
@@ -112,10 +121,29 @@ SHUFFLE = [
     ) as cast_of_season
     window season as (partition by version_season order by md5(castaway_id))""",
     "create index on swap (version_season, castaway_id)",
-    *(f"""update {table} as event set {column} = swap.other_id from swap, cut
-      where event.version_season = cut.version_season and event.sog_id >= cut.sog_id
-      and swap.version_season = event.version_season and swap.castaway_id = event.{column}"""
-      for table, columns in SWAPPED.items() for column in columns),
+    *LATER,
+    *(
+        f"""update vote_history as vote set {column} = swap.other_id
+        from swap, later_vote as later
+        where (vote.version_season, vote."order", vote.vote_order)
+        = (later.version_season, later."order", later.vote_order)
+        and swap.version_season = vote.version_season and swap.castaway_id = vote.{column}"""
+        for column in ("castaway_id", "vote_id", "voted_out_id")
+    ),
+    *(
+        f"""update advantage_movement as event set {column} = swap.other_id
+        from swap, later_event as later
+        where (event.version_season, event.advantage_id, event.sequence_id)
+        = (later.version_season, later.advantage_id, later.sequence_id)
+        and swap.version_season = event.version_season and swap.castaway_id = event.{column}"""
+        for column in ("castaway_id", "played_for_id")
+    ),
+    *(
+        f"""update {table} as event set castaway_id = swap.other_id from swap, cut
+        where event.version_season = cut.version_season and event.sog_id >= cut.sog_id
+        and swap.version_season = event.version_season and swap.castaway_id = event.castaway_id"""
+        for table in ("challenge_results", "challenge_summary")
+    ),
     """update confessionals as event set castaway_id = swap.other_id from swap, cut
     where event.version_season = cut.version_season and event.episode >= cut.episode
     and swap.version_season = event.version_season and swap.castaway_id = event.castaway_id""",
