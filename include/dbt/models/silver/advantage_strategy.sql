@@ -10,23 +10,31 @@ categories as (
     select * from {{ ref('advantage_categories') }}
 ),
 
--- Several people can hold an advantage together, and a play have several targets: upstream then lists their ids.
-held as (
+repaired_events as (
     select
-        events.version_season,
-        events.advantage_id,
-        events.sequence_id,
-        holder.castaway_id,
-        array_remove(string_to_array(events.castaway_id, ', '), holder.castaway_id) as co_holders,
-        string_to_array({{ repaired('advantage_movement', 'played_for_id', 'events', 'text') }}, ', ') as targets,
-        events.episode,
-        events.day,
+        version_season,
+        advantage_id,
+        sequence_id,
+        {{ repaired('advantage_movement', 'castaway_id', 'events', 'text') }} as castaway_ids,
+        {{ repaired('advantage_movement', 'played_for_id', 'events', 'text') }} as target_ids,
+        episode,
+        day,
         {{ repaired('advantage_movement', 'sog_id', 'events', 'integer') }} as sog_id,
         {{ repaired('advantage_movement', 'event', 'events', 'text') }} as event,
-        events.success,
-        events.votes_nullified
+        success,
+        votes_nullified
     from events
-    left join lateral unnest(string_to_array(events.castaway_id, ', ')) as holder (castaway_id) on true
+),
+
+-- Several people can hold an advantage together, and a play have several targets: repairs separate their ids.
+held as (
+    select
+        repaired_events.*,
+        holder.castaway_id,
+        array_remove(string_to_array(repaired_events.castaway_ids, '|'), holder.castaway_id) as co_holders,
+        string_to_array(repaired_events.target_ids, '|') as targets
+    from repaired_events
+    left join lateral unnest(string_to_array(repaired_events.castaway_ids, '|')) as holder (castaway_id) on true
 ),
 
 categorised as (
