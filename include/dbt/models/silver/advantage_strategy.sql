@@ -12,17 +12,17 @@ categories as (
 
 repaired_events as (
     select
-        version_season,
-        advantage_id,
-        sequence_id,
+        events.version_season,
+        events.advantage_id,
+        events.sequence_id,
         {{ repaired('advantage_movement', 'castaway_id', 'events', 'text') }} as castaway_ids,
         {{ repaired('advantage_movement', 'played_for_id', 'events', 'text') }} as target_ids,
-        episode,
-        day,
+        events.episode,
+        events.day,
         {{ repaired('advantage_movement', 'sog_id', 'events', 'integer') }} as sog_id,
         {{ repaired('advantage_movement', 'event', 'events', 'text') }} as event,
-        success,
-        votes_nullified
+        events.success,
+        events.votes_nullified
     from events
 ),
 
