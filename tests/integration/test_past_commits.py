@@ -216,6 +216,12 @@ def test_a_cast_without_a_season_has_no_outcomes(build: Callable[[str], Release]
             from castaway_profile where version_season = 'US50'
             """
         ) == [(24, 0, 0, 0, 0, 0, 0, 0, 0)]
+        assert release.query(
+            """
+            select count(*), count(gender) > 0, count(target_winner), count(target_placement)
+            from as_of_pre_season where version_season = 'US50'
+            """
+        ) == [(24, True, 0, 0)]
 
 
 def test_a_running_season_knows_who_left_and_not_who_wins(build: Callable[[str], Release]) -> None:
@@ -238,6 +244,17 @@ def test_a_running_season_knows_who_left_and_not_who_wins(build: Callable[[str],
             from castaway_profile where version_season = '{season}'
             """
         ) == [(cast, left, left, 0, 0)]
+        assert release.query(
+            f"""
+            select distinct on (version_season)
+                castaways_left, total_votes_received is not null, count(*) over everyone,
+                sum(total_votes_cast) over everyone > 0, count(target_winner) over everyone,
+                count(target_finalist) over everyone, count(target_placement) over everyone
+            from ml_features_as_of where version_season = '{season}'
+            window everyone as (partition by version_season, sog_id)
+            order by version_season, sog_id desc
+            """
+        ) == [(cast - left, True, cast - left, True, 0, 0, 0)]
 
 
 def test_the_oldest_commit_passes_both_audits(
