@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -21,6 +22,24 @@ CASTAWAY_SEASON = ["version_season", "castaway_id"]
 BOOT_VOTE = ["version_season", "order"]
 ROUND = [*BOOT_VOTE, "vote_order"]
 GOLD = "gold.ml_features_hybrid"
+
+# The repairs of what is counted here; the others are of dates, stages, copies and advantages.
+WON = ("won", "won_tribal_reward", "won_tribal_immunity")
+US50_3 = {"version_season": "US50", "challenge_id": 3}
+REPAIRS: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
+    "challenge_results": [
+        ("won", {"version_season": "US23", "challenge_id": 15, "castaway_id": "US0201"}, 1),
+        *((column, {**US50_3, "castaway_id": "US0682"}, 1) for column in WON),
+        *((column, {**US50_3, "castaway_id": "US0550"}, 0) for column in WON),
+    ],
+    "boot_mapping": [
+        (
+            "castaway_id",
+            {"version_season": "US46", "sog_id": 8, "castaway_id": "US0696"},
+            "US0693",
+        ),
+    ],
+}
 
 
 class Files(dict[str, pd.DataFrame]):
@@ -35,6 +54,10 @@ class Files(dict[str, pd.DataFrame]):
         self[name] = frame.astype(dict.fromkeys(numbers, "Float64")).astype(
             dict.fromkeys(numbers, float)
         )
+        for column, row, value in REPAIRS.get(name, ()):
+            found = (self[name][list(row)] == list(row.values())).all(axis=1)
+            assert found.sum() == 1
+            self[name].loc[found, column] = value
         return self[name]
 
 
