@@ -28,12 +28,14 @@ PINNED_FILES = (
     "include/dbt/requirements.txt",
     "include/quality/requirements.txt",
     "include/local/lint-requirements.txt",
+    "include/baseline/requirements.txt",
 )
 LOCKS = {
     "include/local/requirements.lock": ("requirements.txt", "include/local/requirements.in"),
     "include/dbt/requirements.lock": ("include/dbt/requirements.txt",),
     "include/quality/requirements.lock": ("include/quality/requirements.txt",),
     "include/local/lint-requirements.lock": ("include/local/lint-requirements.txt",),
+    "include/baseline/requirements.lock": ("include/baseline/requirements.txt",),
 }
 UNREACHABLE = re.compile(
     r"error sending request|failed to fetch|dns error|timed out|could not connect", re.IGNORECASE
