@@ -20,7 +20,7 @@ RESAMPLES = 200
 SEED = 0
 
 # How far above chance an honest model may surely be. On the commit of 2026-06-12 the best one names
-# 41 % at the final five, with an interval from 30, where chance names 20; what knows the end of a
+# 38 % at the final five, with an interval from 28, where chance names 20; what knows the end of a
 # season names more than 90.
 ALARM = 0.25
 
