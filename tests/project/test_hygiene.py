@@ -6,8 +6,11 @@ import ast
 import re
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from include.environments import Environment
 
 # Written in two halves, so that this file does not hold what it looks for.
 REGISTRIES = ["pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org"]
@@ -63,8 +66,8 @@ def test_every_setting_is_documented_and_every_documented_setting_is_read(projec
         if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".md"
         for setting in SETTING.findall(file.read_text(errors="replace"))
     }
-    # include/environments.py makes these two names from those of the environments.
-    read |= {"GAMEBOT_DBT_ENV", "GAMEBOT_QUALITY_ENV"}
+    # include/environments.py makes these names from those of the environments.
+    read |= {f"GAMEBOT_{name.upper()}_ENV" for name in get_args(Environment)}
     # Only the tests read it.
     read |= set(SETTING.findall((project / "tests/conftest.py").read_text()))
     documented = set(SETTING.findall((project / "docs/settings.md").read_text()))
