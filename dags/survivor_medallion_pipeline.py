@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import chain, dag
+from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, chain, dag
 
 from include.airflow_tasks import (
     audit_with_great_expectations,
@@ -17,6 +17,7 @@ from include.airflow_tasks import (
     open_release,
     publish_release,
 )
+from include.alerts import alert_failure, alert_late, alert_success, deadline
 from include.parameters import PARAMS
 from include.transformation.rendering import dbt_build, dbt_models
 
@@ -41,6 +42,11 @@ DEFAULT_ARGS = {
     max_active_runs=1,
     params=PARAMS,
     default_args=DEFAULT_ARGS,
+    on_failure_callback=alert_failure,
+    on_success_callback=alert_success,
+    deadline=DeadlineAlert(
+        DeadlineReference.DAGRUN_QUEUED_AT, deadline(), AsyncCallback(alert_late)
+    ),
     tags=["survivor", "bronze", "silver", "gold"],
 )
 def survivor_medallion_pipeline() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from airflow.sdk import Asset, Context, Metadata, TaskInstanceState, TriggerRule, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.alerts import FAILURE
 from include.warehouse.connection import ConnectionSettings
 
 log = logging.getLogger(__name__)
@@ -170,14 +171,19 @@ def close_release(release_id: int | None, ti: Any = None) -> None:
     """
     from include import pipeline
 
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
     if release_id is None:
-        raise AirflowSkipException("No release was opened.")
+        before = [states.get("detect_changes"), states.get("open_release")]
+        if before == [TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED]:
+            raise AirflowSkipException("Nothing new: no release was opened.")
+        raise AirflowFailException(
+            "No release was opened, because a task before this one failed: see its log."
+        )
     failure = pipeline.close_release(ConnectionSettings.from_airflow(), release_id)
     if failure:
         raise AirflowFailException(f"Release {release_id} is not published: {failure}")
     # Not its XCom, which outlives the clearing of a task that then does not get to run.
-    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=["publish_release"], run_ids=[ti.run_id])
-    if states[ti.run_id]["publish_release"] != TaskInstanceState.SUCCESS:
+    if states["publish_release"] != TaskInstanceState.SUCCESS:
         raise AirflowFailException(
             f"This run did not get to publish_release; what readers see of release {release_id} is "
             "as it was."
@@ -185,11 +191,14 @@ def close_release(release_id: int | None, ti: Any = None) -> None:
 
 
 def note_failure(context: Context) -> None:
-    """Write why a task failed for good beside its release, where an operator looks first."""
+    """Keep why a task failed for good: beside its release, and for the message about its run."""
     from include import pipeline
 
     ti = context["ti"]
+    reason = str(context.get("exception"))[:REASON_LENGTH]
+    ti.xcom_push(key=FAILURE, value=reason)
     release_id = ti.xcom_pull(task_ids="open_release")
     if release_id is not None:
-        reason = f"{ti.task_id}: {context.get('exception')}"[:REASON_LENGTH]
-        pipeline.record_failure(ConnectionSettings.from_airflow(), release_id, reason)
+        pipeline.record_failure(
+            ConnectionSettings.from_airflow(), release_id, f"{ti.task_id}: {reason}"
+        )

@@ -33,7 +33,12 @@ FOREIGN_PREFIXES = ("AIRFLOW", "GAMEBOT_", "DB_", "PG", "VIRTUAL_ENV", "PYTHONPA
 # The settings of the pipeline that are also the local Airflow's. `make run` passes on source and
 # target layer itself; kept here, they would make it restart an Airflow that `make up` started.
 KEPT = (
+    "AIRFLOW_CONN_SLACK_DEFAULT",
+    "AIRFLOW_CONN_SMTP_DEFAULT",
+    "GAMEBOT_ALERT_EMAILS",
+    "GAMEBOT_ALERT_SLACK_CONN_ID",
     "GAMEBOT_DBT_ENV",
+    "GAMEBOT_DEADLINE_MINUTES",
     "GAMEBOT_QUALITY_ENV",
     "GAMEBOT_SCHEDULE",
     "GAMEBOT_UPSTREAM_API_URL",

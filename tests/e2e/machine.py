@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import psutil
 import psycopg
@@ -32,6 +33,8 @@ class Machine:
     """One checkout's local stack, in a folder of its own."""
 
     state: State
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its shell."""
 
     def make(self, command: str, **options: str) -> Outcome:
         """Run what a target of the Makefile runs, with its variables."""
@@ -110,6 +113,7 @@ class Machine:
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            **self.settings,
             "GAMEBOT_STATE_DIR": str(self.state.folder),
             "PYTHONPATH": str(PROJECT_DIR),
             "PYTHONDONTWRITEBYTECODE": "1",

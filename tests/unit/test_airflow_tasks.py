@@ -31,39 +31,53 @@ def test_what_may_pass_is_tried_again(error: Exception) -> None:
 
 @pytest.fixture
 def closing(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Close release 7, given why it failed in the warehouse and how its publish task came out."""
+    """Close a release, given why it failed in the warehouse and how the run's tasks came out."""
 
-    def close(failure: str | None, publish_state: str) -> None:
+    def close(release_id: int | None, failure: str | None, **states: str) -> None:
         monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
         monkeypatch.setattr(pipeline, "close_release", lambda settings, release_id: failure)
         ti = SimpleNamespace(
             dag_id="survivor_medallion_pipeline",
             run_id="nightly",
-            get_task_states=lambda **_: {"nightly": {"publish_release": publish_state}},
+            get_task_states=lambda **_: {"nightly": states},
         )
-        close_release.function(7, ti)
+        close_release.function(release_id, ti)
 
     return close
 
 
 def test_a_published_release_makes_a_green_run(closing: Any) -> None:
-    closing(None, "success")
+    closing(7, None, publish_release="success")
 
 
 def test_an_unpublished_release_makes_a_red_run_that_says_why(closing: Any) -> None:
     with pytest.raises(AirflowFailException, match="not published: boot_mapping fell to 14 rows"):
-        closing("boot_mapping fell to 14 rows", "skipped")
+        closing(7, "boot_mapping fell to 14 rows", publish_release="skipped")
 
 
 def test_a_run_cleared_after_its_publication_is_red_when_it_fails(closing: Any) -> None:
     """The release is live, so nothing failed in the warehouse, but this run's dbt was refused."""
     with pytest.raises(AirflowFailException, match="did not get to publish_release"):
-        closing(None, "upstream_failed")
+        closing(7, None, publish_release="upstream_failed")
 
 
-def test_a_run_with_nothing_new_has_nothing_to_close() -> None:
+def test_a_run_with_nothing_new_has_nothing_to_close(closing: Any) -> None:
     with pytest.raises(AirflowSkipException):
-        close_release.function(None)
+        closing(None, None, detect_changes="success", open_release="skipped")
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        {"detect_changes": "failed", "open_release": "upstream_failed"},
+        {"detect_changes": "success", "open_release": "failed"},
+        {"detect_changes": "skipped", "open_release": "skipped"},
+    ],
+)
+def test_a_run_that_failed_before_its_release_is_red(closing: Any, states: dict[str, str]) -> None:
+    """This task decides the run's state: with a wrong password it was skipped and the run green."""
+    with pytest.raises(AirflowFailException, match="No release was opened"):
+        closing(None, None, **states)
 
 
 class TaskInstance:
