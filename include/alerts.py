@@ -100,6 +100,7 @@ async def alert_late(context: dict[str, Any]) -> None:
         run_url=_run_url(run["dag_id"], run["dag_run_id"]),
         runbook="docs/runbooks/late-run.md",
     )
+    log.info("%s", alert.text)
     for notifier in notifiers(alert):
         await notifier.async_notify(context)
 
