@@ -80,7 +80,7 @@ def _audit(
 ) -> None:
     command: list[str | Path] = [executable("quality"), "-u", "-m", *arguments]
     try:
-        run(command, connection.as_environment(), on_line)
+        run(command, connection.acting_as(AUDITOR).as_environment(), on_line)
     except CommandFailed as error:
         # An interpreter that cannot even import the audit ends with the same code.
         concluded = any(line.startswith(BLOCKS) for line in error.last_lines)

@@ -31,7 +31,7 @@ from include.environments import NO_TELEMETRY, executable
 from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
 from include.transformation.results import NodeVerdict, read_build_results
 from include.warehouse.checks import record_check_results
-from include.warehouse.connection import CONNECTION_ID, TLS_SETTINGS, ConnectionSettings
+from include.warehouse.connection import TLS_SETTINGS, ConnectionSettings, connection_id
 from include.warehouse.releases import ReleaseError, mark_built, note_failure, resume_release
 from include.warehouse.schemas import AUDITOR, OWNER, TRANSFORMER
 
@@ -61,7 +61,7 @@ PROFILE = ProfileConfig(
     profile_name="survivor",
     target_name="release",
     profile_mapping=WarehouseProfileMapping(
-        conn_id=CONNECTION_ID,
+        conn_id=connection_id(TRANSFORMER),
         profile_args={"schema": "release", "role": TRANSFORMER, "threads": THREADS},
     ),
 )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from include.warehouse.bootstrap import bootstrap
+from include.warehouse.bootstrap import PIPELINE_ROLES, bootstrap
 from include.warehouse.connection import ConnectionSettings
 
 
 def main(
     grant_to: Annotated[
-        str | None, typer.Option(help="Login of the pipeline's connection, when it is another one.")
+        str | None, typer.Option(help="An existing login that is to act as the pipeline.")
+    ] = None,
+    role: Annotated[
+        Literal["owner", "loader", "transformer", "auditor", "reader"] | None,
+        typer.Option(help="Grant this role alone, instead of all that the pipeline acts as."),
     ] = None,
 ) -> None:
     """Create roles, schemas, grants and ops tables; safe to repeat."""
     settings = ConnectionSettings.from_environment()
-    bootstrap(settings, grant_to)
+    bootstrap(settings, grant_to, [f"gamebot_{role}"] if role else PIPELINE_ROLES)
     typer.echo(f"{settings.dbname} on {settings.host}:{settings.port} is ready.")
 
 

@@ -5,6 +5,7 @@ Idempotent: every run of the pipeline starts with it and a prepared database cos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ from include.warehouse.connection import ConnectionSettings
 from include.warehouse.schemas import AUDITOR, LAYERS, LOADER, OWNER, READER, TRANSFORMER
 
 STAGE_ROLES = (LOADER, TRANSFORMER, AUDITOR)
+PIPELINE_ROLES = (OWNER, *STAGE_ROLES)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -21,13 +23,17 @@ class NotBootstrapped(RuntimeError):
     """The database is not prepared and this login may not prepare it."""
 
 
-def bootstrap(admin: ConnectionSettings, pipeline_login: str | None = None) -> None:
+def bootstrap(
+    admin: ConnectionSettings,
+    grant_to: str | None = None,
+    roles: Sequence[str] = PIPELINE_ROLES,
+) -> None:
     """Create or complete everything that the pipeline and its readers need in the database.
 
     Args:
         admin: a login that may create roles and schemas.
-        pipeline_login: the login of connection `survivor_postgres` when it is another one; it
-            becomes a member of the roles that the pipeline acts as.
+        grant_to: another login, such as that of connection `survivor_postgres`.
+        roles: what that login becomes a member of.
 
     Raises:
         NotBootstrapped: `admin` lacks a privilege that this needs.
@@ -36,7 +42,10 @@ def bootstrap(admin: ConnectionSettings, pipeline_login: str | None = None) -> N
         # Two runs that start at once must not both do it; the migration has its own transaction.
         with admin.connect(autocommit=True) as guard, admin.connect() as connection:
             guard.execute("select pg_advisory_lock(hashtext('gamebot.bootstrap'))")
-            _create_roles(connection, pipeline_login)
+            _create_roles(connection)
+            if grant_to:
+                _grant_roles(connection, grant_to, roles)
+            _restrict_everybody(connection)
             _create_schemas(connection)
             connection.commit()
             _migrate(admin)
@@ -75,26 +84,23 @@ def _is_current(settings: ConnectionSettings) -> bool:
     )
 
 
-def _create_roles(connection: psycopg.Connection, pipeline_login: str | None) -> None:
+def _create_roles(connection: psycopg.Connection) -> None:
     existing = {name for (name,) in connection.execute("select rolname from pg_roles")}
-    for role in (OWNER, *STAGE_ROLES, READER):
+    for role in (*PIPELINE_ROLES, READER):
         if role not in existing:
             connection.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
     # The owner opens, publishes and drops what the stages own. Whoever creates a role without being
     # a superuser, as on a managed Postgres, must become a member of it to act for it.
-    grants = {OWNER: STAGE_ROLES, connection.info.user: (OWNER, *STAGE_ROLES)}
-    if pipeline_login:
-        grants[pipeline_login] = (OWNER, *STAGE_ROLES)
-    for member, roles in grants.items():
-        for role in roles:
-            if not _is_member(connection, member, role):
-                connection.execute(
-                    sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(member))
-                )
-    database = sql.Identifier(connection.info.dbname)
-    connection.execute(
-        sql.SQL("grant create on database {} to {}").format(database, sql.Identifier(OWNER))
-    )
+    _grant_roles(connection, OWNER, STAGE_ROLES)
+    _grant_roles(connection, connection.info.user, PIPELINE_ROLES)
+
+
+def _grant_roles(connection: psycopg.Connection, member: str, roles: Sequence[str]) -> None:
+    for role in roles:
+        if not _is_member(connection, member, role):
+            connection.execute(
+                sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(member))
+            )
 
 
 def _is_member(connection: psycopg.Connection, member: str, role: str) -> bool:
@@ -102,6 +108,27 @@ def _is_member(connection: psycopg.Connection, member: str, role: str) -> bool:
     kind = "set" if connection.info.server_version >= 160000 else "member"
     found = connection.execute("select pg_has_role(%s, %s, %s)", (member, role, kind)).fetchone()
     return found is not None and found[0]
+
+
+def _restrict_everybody(connection: psycopg.Connection) -> None:
+    """Leave to the roles what Postgres lets every login of the server do in a database."""
+    names = {
+        "database": sql.Identifier(connection.info.dbname),
+        "owner": sql.Identifier(OWNER),
+        "all": sql.SQL(", ").join(map(sql.Identifier, (*PIPELINE_ROLES, READER))),
+        # dbt keeps the made-up rows of unit tests in temporary tables.
+        "writers": sql.SQL(", ").join(map(sql.Identifier, (LOADER, TRANSFORMER))),
+    }
+    for statement in (
+        "grant create on database {database} to {owner}",
+        "grant connect on database {database} to {all}",
+        "grant temporary on database {database} to {writers}",
+        "revoke connect, temporary on database {database} from public",
+    ):
+        connection.execute(sql.SQL(statement).format(**names))
+    # Where the server was upgraded from before version 15, everybody may create tables in it.
+    if connection.execute("select to_regnamespace('public')").fetchone() != (None,):
+        connection.execute("revoke create on schema public from public")
 
 
 def _create_schemas(connection: psycopg.Connection) -> None:
@@ -121,10 +148,12 @@ def _create_schemas(connection: psycopg.Connection) -> None:
                 f"{found[0]}. Give the warehouse a database of its own, or rename that schema."
             )
     connection.execute(
-        sql.SQL("grant usage on schema ops to {}").format(
-            sql.SQL(", ").join(sql.Identifier(role) for role in STAGE_ROLES)
+        sql.SQL("grant usage on schema ops to {}, {}").format(
+            sql.Identifier(LOADER), sql.Identifier(AUDITOR)
         )
     )
+    # It once had it; nothing of the pipeline's bookkeeping concerns a model.
+    connection.execute(sql.SQL("revoke usage on schema ops from {}").format(transformer))
     # The transformer reads the published bronze when a person develops models against it.
     for schema, roles in {
         "bronze": [reader, transformer],

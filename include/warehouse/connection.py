@@ -1,29 +1,86 @@
 """One way to reach the warehouse, whatever the context.
 
-Inside an Airflow task the settings come from the connection `survivor_postgres`; in every other
-process (dbt, Soda, Great Expectations, a person's shell) from the variables `DB_HOST`, `DB_PORT`,
-`DB_NAME`, `DB_USER`, `DB_PASSWORD` and, where the server asks for it, `DB_SSL*`. No other module
-builds a connection string.
+Inside an Airflow task the settings come from the connection `survivor_postgres`, or from one per
+role; in every other process (dbt, Soda, Great Expectations, a person's shell) from the variables
+`DB_HOST`, `DB_PORT`, `DB_NAME`, `DB_USER`, `DB_PASSWORD` and, where the server asks for it,
+`DB_SSL*`. No other module builds a connection string.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+
+from include.warehouse.schemas import OWNER
 
 CONNECTION_ID = "survivor_postgres"
 
 TLS_SETTINGS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
+# Login and password of the dev stack's warehouse: everybody knows them.
+DEV_STACK_LOGIN = ("gamebot", "gamebot")
+DEV_STACK_HOSTS = ("warehouse", "localhost", "127.0.0.1", "::1", "host.docker.internal")
+
+# What libpq says, and which setting is to be looked at. The first that fits counts.
+ADVICE = {
+    r"password authentication failed": "Correct login and password (DB_USER, DB_PASSWORD).",
+    r"no password supplied": "The password (DB_PASSWORD) is missing.",
+    r"root certificate file .* does not exist": "sslrootcert (DB_SSLROOTCERT) must name the file "
+    "of the CA that signed the server's certificate.",
+    r"does not match host name": "sslmode verify-full wants the host (DB_HOST) spelled as in the "
+    "server's certificate.",
+    r"certificate verify failed": "Either sslrootcert (DB_SSLROOTCERT) is not the CA that signed "
+    "the server's certificate, or that certificate has expired.",
+    r"no encryption": "The server takes encrypted connections only: set sslmode (DB_SSLMODE) to "
+    "verify-full.",
+    r"does not support SSL": "sslmode (DB_SSLMODE) asks for encryption, which this server does not "
+    "offer.",
+    r"requires a valid client certificate": "sslcert and sslkey (DB_SSLCERT, DB_SSLKEY) must name "
+    "a client certificate and its key.",
+    r"certificate authentication failed": "The client certificate, sslcert (DB_SSLCERT), is made "
+    "out to another login than this one (DB_USER).",
+    r"private key file": "Look at sslkey (DB_SSLKEY): the file must be there, be readable by the "
+    "user that runs this and by nobody else, and belong to sslcert (DB_SSLCERT).",
+    r"certificate file": "Look at sslcert (DB_SSLCERT): the file must be there and be a "
+    "certificate.",
+    r"alert (unknown ca|certificate|bad certificate|decrypt)": "The server refused the client "
+    "certificate, sslcert (DB_SSLCERT): it has expired, or another CA signed it.",
+    r"User does not have CONNECT privilege": "Make the login a member of its role: "
+    "`python -m include.warehouse --grant-to LOGIN`, as an administrator.",
+    r"database .* does not exist": "Correct the database: schema in an Airflow connection, "
+    "DB_NAME elsewhere.",
+    r"translate host name|resolve|refused|timeout|unreachable": "Correct host and port (DB_HOST, "
+    "DB_PORT), or start the server.",
+}
+
 
 class MissingSetting(RuntimeError):
     """A setting that the warehouse connection needs is absent or malformed."""
+
+
+class ConnectionFailed(psycopg.OperationalError):
+    """The server cannot be reached or refuses the login; the message names the setting to mend."""
+
+
+def connection_id(role: str) -> str:
+    """Return the Airflow connection that acts as `role`.
+
+    It is `survivor_postgres`, or with `GAMEBOT_CONNECTION_PER_ROLE` one such as
+    `survivor_postgres_loader`.
+    """
+    chosen = os.environ.get("GAMEBOT_CONNECTION_PER_ROLE", "").lower()
+    if chosen not in ("", "0", "1", "false", "true"):
+        raise MissingSetting(f"GAMEBOT_CONNECTION_PER_ROLE must be true or false, not {chosen!r}.")
+    if chosen in ("1", "true"):
+        return f"{CONNECTION_ID}_{role.removeprefix('gamebot_')}"
+    return CONNECTION_ID
 
 
 class ConnectionSettings(BaseModel):
@@ -40,6 +97,18 @@ class ConnectionSettings(BaseModel):
     sslrootcert: str | None = None
     sslcert: str | None = None
     sslkey: str | None = None
+    role: str | None = None
+    """The one role of this login, where each has a connection of its own; None: all of them."""
+
+    @model_validator(mode="after")
+    def _refuse_what_everybody_knows(self) -> Self:
+        login = (self.user, self.password.get_secret_value())
+        if login == DEV_STACK_LOGIN and self.host not in DEV_STACK_HOSTS:
+            raise MissingSetting(
+                f"{self.user!r} has the password of the dev stack, which everybody knows, on host "
+                f"{self.host!r}. Give it a password of its own."
+            )
+        return self
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ConnectionSettings:
@@ -67,14 +136,17 @@ class ConnectionSettings(BaseModel):
         )
 
     @classmethod
-    def from_airflow(cls, conn_id: str = CONNECTION_ID) -> ConnectionSettings:
-        """Read an Airflow connection, from whichever backend this deployment keeps it in.
+    def from_airflow(cls, role: str = OWNER) -> ConnectionSettings:
+        """Read the Airflow connection that acts as `role`, from wherever this deployment keeps it.
+
+        Nothing is remembered, so a password that was changed there counts from the next task on.
 
         Raises:
             MissingSetting: the connection exists but lacks its host, schema or login.
         """
         from airflow.sdk import Connection
 
+        conn_id = connection_id(role)
         connection = Connection.get(conn_id)
         parts = {"host": connection.host, "schema": connection.schema, "login": connection.login}
         missing = [name for name, value in parts.items() if not value]
@@ -91,32 +163,48 @@ class ConnectionSettings(BaseModel):
             user=connection.login,
             password=SecretStr(connection.password or ""),
             **{name: extra.get(name) for name in TLS_SETTINGS},
+            role=None if conn_id == CONNECTION_ID else role,
         )
+
+    def acting_as(self, role: str) -> ConnectionSettings:
+        """Return the login that may act as `role`: this one, unless each role has its own."""
+        return self if self.role in (None, role) else self.from_airflow(role)
 
     def connect(self, role: str | None = None, **options: Any) -> psycopg.Connection:
         """Open a connection (no autocommit unless asked for), acting as `role` when one is named.
 
         Raises:
-            psycopg.OperationalError: the server cannot be reached or refuses the login.
+            ConnectionFailed: the server cannot be reached or refuses the login.
             psycopg.errors.InsufficientPrivilege: the login is not a member of `role`.
         """
-        tls = {name: value for name in TLS_SETTINGS if (value := getattr(self, name))}
-        connection = psycopg.connect(
-            host=self.host,
-            port=self.port,
-            dbname=self.dbname,
-            user=self.user,
-            password=self.password.get_secret_value(),
-            connect_timeout=10,
-            application_name="gamebot",
-            **tls,
-            **options,
-        )
+        login = self.acting_as(role) if role else self
+        connection = login._open(**options)
         if role:
             connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
             if not connection.autocommit:
                 connection.commit()
         return connection
+
+    def _open(self, **options: Any) -> psycopg.Connection:
+        tls = {name: value for name in TLS_SETTINGS if (value := getattr(self, name))}
+        try:
+            return psycopg.connect(
+                host=self.host,
+                port=self.port,
+                dbname=self.dbname,
+                user=self.user,
+                password=self.password.get_secret_value(),
+                connect_timeout=10,
+                application_name="gamebot",
+                **tls,
+                **options,
+            )
+        except psycopg.OperationalError as error:
+            said = str(error)
+            advice = next((ADVICE[words] for words in ADVICE if re.search(words, said)), None)
+            if advice is None:
+                raise
+            raise ConnectionFailed(f"{said.rstrip('. ')}. {advice}") from error
 
     def as_environment(self) -> dict[str, str]:
         """Return the `DB_*` variables for a subprocess."""

@@ -18,7 +18,7 @@ from tenacity import (
     wait_random,
 )
 
-from include.warehouse.schemas import OWNER, Layer, release_schema
+from include.warehouse.schemas import OWNER, REFERENCE, Layer, release_schema
 
 # A query that reads a public view holds off its replacement, and a waiting replacement holds off
 # every later query: so wait briefly, step aside, and try again.
@@ -66,7 +66,8 @@ def publish_when_free(connection: psycopg.Connection, step: Callable[[], None]) 
 def show_release(connection: psycopg.Connection, release_id: int, layers: Sequence[Layer]) -> None:
     """Make every table of these layers visible in its public schema, and nothing else.
 
-    The tables pass to `gamebot_owner`, so that no stage can change any more what readers see.
+    The tables pass to `gamebot_owner`, so that no stage can change any more what readers see, nor
+    the seeds that it was made with.
 
     Raises:
         PublicationBlocked: names what is in the way: views that depend on a column that is gone,
@@ -79,6 +80,8 @@ def show_release(connection: psycopg.Connection, release_id: int, layers: Sequen
             raise PublicationBlocked(f"Schema {schema} holds no table: there is nothing to show.")
         _take_over(connection, schema, tables)
         _replace_views(connection, layer, schema, tables)
+    reference = release_schema(REFERENCE, release_id)
+    _take_over(connection, reference, _columns(connection, reference))
 
 
 def _take_over(connection: psycopg.Connection, schema: str, tables: dict[str, Columns]) -> None:

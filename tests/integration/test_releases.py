@@ -112,7 +112,7 @@ def build(warehouse: ConnectionSettings, owner: psycopg.Connection) -> Callable[
 def test_bootstrap_may_be_repeated_and_costs_nothing_when_current(
     warehouse: ConnectionSettings, warehouse_admin: ConnectionSettings
 ) -> None:
-    bootstrap(warehouse_admin, pipeline_login=warehouse.user)
+    bootstrap(warehouse_admin, warehouse.user)
     ensure_bootstrapped(warehouse)
 
 
