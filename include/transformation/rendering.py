@@ -49,22 +49,29 @@ SELECTED_NODES = (
 
 
 class WarehouseProfileMapping(PostgresUserPasswordProfileMapping):
-    """Cosmos' own mapping, with the rest of libpq's TLS settings."""
+    """Cosmos' own mapping, with the rest of libpq's TLS settings; a certificate may do alone."""
 
     airflow_param_mapping: ClassVar = {
         **PostgresUserPasswordProfileMapping.airflow_param_mapping,
         **{name: f"extra.{name}" for name in TLS_SETTINGS},
     }
 
+    def get_dbt_value(self, name: str) -> Any:
+        """Return what the connection has; an empty password where it has none."""
+        value = super().get_dbt_value(name)
+        return "" if name == "password" and value is None else value
 
-PROFILE = ProfileConfig(
-    profile_name="survivor",
-    target_name="release",
-    profile_mapping=WarehouseProfileMapping(
-        conn_id=connection_id(TRANSFORMER),
-        profile_args={"schema": "release", "role": TRANSFORMER, "threads": THREADS},
-    ),
-)
+
+def profile_config() -> ProfileConfig:
+    """Return how dbt reaches the warehouse; the password passes through its environment only."""
+    return ProfileConfig(
+        profile_name="survivor",
+        target_name="release",
+        profile_mapping=WarehouseProfileMapping(
+            conn_id=connection_id(TRANSFORMER),
+            profile_args={"schema": "release", "role": TRANSFORMER, "threads": THREADS},
+        ),
+    )
 
 
 def dbt_build() -> DbtBuildLocalOperator:
@@ -72,7 +79,7 @@ def dbt_build() -> DbtBuildLocalOperator:
     return DbtBuildLocalOperator(
         task_id="dbt_build",
         project_dir=str(DBT_PROJECT_DIR),
-        profile_config=PROFILE,
+        profile_config=profile_config(),
         dbt_executable_path=str(executable("dbt", "dbt")),
         invocation_mode=InvocationMode.SUBPROCESS,
         install_deps=False,
@@ -98,7 +105,7 @@ def dbt_models() -> DbtTaskGroup:
             manifest_path=manifest_path(),
             install_dbt_deps=False,
         ),
-        profile_config=PROFILE,
+        profile_config=profile_config(),
         execution_config=ExecutionConfig(dbt_executable_path=executable("dbt", "dbt")),
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
@@ -193,8 +200,11 @@ def _prepare_build(context: Context) -> None:
     if context["params"]["target_layer"] == "bronze":
         raise AirflowSkipException("The target layer is bronze: no model is built.")
     release_id = context["ti"].xcom_pull(task_ids="open_release")
+    settings = ConnectionSettings.from_airflow()
+    # dbt says less well which setting keeps it out.
+    settings.connect(role=TRANSFORMER).close()
     try:
-        with ConnectionSettings.from_airflow().connect(role=OWNER) as connection:
+        with settings.connect(role=OWNER) as connection:
             resume_release(connection, int(release_id))
     except ReleaseError as error:
         raise AirflowFailException(str(error)) from error

@@ -32,6 +32,7 @@ DEV_STACK_HOSTS = ("warehouse", "localhost", "127.0.0.1", "::1", "host.docker.in
 ADVICE = {
     r"password authentication failed": "Correct login and password (DB_USER, DB_PASSWORD).",
     r"no password supplied": "The password (DB_PASSWORD) is missing.",
+    r"invalid sslmode": "sslmode (DB_SSLMODE) should be verify-full.",
     r"root certificate file .* does not exist": "sslrootcert (DB_SSLROOTCERT) must name the file "
     "of the CA that signed the server's certificate.",
     r"does not match host name": "sslmode verify-full wants the host (DB_HOST) spelled as in the "
@@ -204,7 +205,7 @@ class ConnectionSettings(BaseModel):
             advice = next((ADVICE[words] for words in ADVICE if re.search(words, said)), None)
             if advice is None:
                 raise
-            raise ConnectionFailed(f"{said.rstrip('. ')}. {advice}") from error
+            raise ConnectionFailed(f"{said}\n{advice}") from error
 
     def as_environment(self) -> dict[str, str]:
         """Return the `DB_*` variables for a subprocess."""

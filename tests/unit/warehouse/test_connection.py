@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from include.warehouse.connection import ConnectionSettings, MissingSetting
+from include.warehouse.connection import ConnectionSettings, MissingSetting, connection_id
 
 ENVIRONMENT = {
     "DB_HOST": "db.internal",
@@ -66,3 +66,25 @@ def test_an_airflow_connection_without_a_database_is_refused(
     )
     with pytest.raises(MissingSetting, match="'survivor_postgres' lacks schema"):
         ConnectionSettings.from_airflow()
+
+
+def test_each_role_has_a_connection_of_its_own_only_when_a_setting_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for chosen in ("", "false", "0"):
+        monkeypatch.setenv("GAMEBOT_CONNECTION_PER_ROLE", chosen)
+        assert connection_id("gamebot_loader") == "survivor_postgres"
+    for chosen in ("true", "True", "1"):
+        monkeypatch.setenv("GAMEBOT_CONNECTION_PER_ROLE", chosen)
+        assert connection_id("gamebot_loader") == "survivor_postgres_loader"
+    monkeypatch.setenv("GAMEBOT_CONNECTION_PER_ROLE", "yes please")
+    with pytest.raises(MissingSetting, match="GAMEBOT_CONNECTION_PER_ROLE must be true or false"):
+        connection_id("gamebot_loader")
+
+
+def test_the_password_that_everybody_knows_opens_the_dev_stack_only() -> None:
+    login = {**ENVIRONMENT, "DB_USER": "gamebot", "DB_PASSWORD": "gamebot"}
+    for host in ("warehouse", "localhost"):
+        ConnectionSettings.from_environment({**login, "DB_HOST": host})
+    with pytest.raises(MissingSetting, match="password of the dev stack"):
+        ConnectionSettings.from_environment(login)
