@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback ledger repairs baseline moving test mutants lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback ledger repairs baseline moving test mutants lint lock audit clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -85,6 +85,15 @@ lint: ## run the linters
 
 lock: ## refresh the locked versions of all environments
 	@$(ENVIRONMENTS) --lock
+
+# Strict: a package that cannot be looked up is no package without vulnerabilities.
+audit: ## look up every locked version among the known vulnerabilities; needs the internet
+	@$(ENVIRONMENTS) lint
+	@failed=0; for lock in $(wildcard include/*/*.lock); do \
+		echo "$$lock"; \
+		.venvs/lint/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+			--requirement $$lock || failed=1; \
+	done; exit $$failed
 
 environments:
 	@$(ENVIRONMENTS) airflow dbt quality
