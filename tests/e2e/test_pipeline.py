@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from include.environments import PROJECT_DIR
+from include.ingestion.catalog import load_catalog
+from include.local.airflow_home import passwords_file
 from include.local.api import DagRun
+from include.local.databases import PIPELINE_LOGIN, LocalDatabases
+from tests.e2e.conftest import TOKENS
+from tests.e2e.leaks import files, leaked, tables, watched_processes
 from tests.e2e.machine import Machine
 from tests.survivor_files import write_minimal_survivor
 
@@ -228,3 +233,80 @@ def test_an_earlier_release_comes_back_by_its_number(machine: Machine) -> None:
     assert machine.make(f"rollback {newest}").code == 0
     assert published(machine) == newest
     assert machine.make("rollback 4711").code == 1
+
+
+@pytest.mark.usefixtures("airflow")
+def test_no_secret_is_found_anywhere_after_runs_that_failed(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Errors, logs and rendered templates like to repeat what a program was given."""
+    folder = str(write_minimal_survivor(tmp_path / "minimal"))
+    made_up = {
+        "source": "directory",
+        "source_dir": folder,
+        "accept_falls": list(load_catalog().datasets),
+    }
+    with watched_processes() as commands:
+        runs = [
+            fails_with_password_changed_elsewhere(machine),
+            fails_in(machine, "detect_changes", {"source": "upstream"}),
+            fails_in(machine, "audit_with_soda", {**made_up, "target_layer": "bronze"}),
+            fails_in(machine, "dbt_build", made_up),
+        ]
+    state = machine.state
+    databases = LocalDatabases.of(state)
+    places = {
+        "process list": b"\n".join(commands),
+        **dict(
+            files(
+                state.folder,
+                # Where secrets are kept, for their owner's eyes only.
+                but_for=[
+                    state.folder / "secrets.json",
+                    Path(passwords_file(state)),
+                    state.postgres / "data",
+                ],
+            )
+        ),
+        **dict(tables(databases.server.settings("airflow"), "public")),
+        **dict(tables(databases.server.settings("warehouse"), "ops")),
+    }
+    # It was looked for where something was to be found.
+    everything = b"\n".join(places.values())
+    for run in runs:
+        assert run.dag_run_id.encode() in places["table public.rendered_task_instance_fields"]
+    assert b"password authentication failed" in everything
+    assert b"dbt_project.yml" in everything
+    assert b"soda_audit" in places["process list"]
+    assert made_up["source_dir"].encode() in places["table ops.ingestion_runs"]
+
+    assert leaked(places.items(), {**state.secrets(), **TOKENS}) == set()
+    for name in ("secrets.json", Path(passwords_file(state)).relative_to(state.folder)):
+        assert (state.folder / name).stat().st_mode & 0o077 == 0
+
+
+def fails_in(machine: Machine, task_id: str, conf: Mapping[str, object]) -> DagRun:
+    """Let a run fail in one of its tasks, without the tries and tasks that would follow."""
+    run = machine.api.trigger(DAG, conf)
+    deadline = time.monotonic() + 300
+    while True:
+        states = {task.task_id: task.state for task in machine.api.task_instances(run)}
+        if states.get(task_id) in ("failed", "up_for_retry"):
+            machine.api.fail(run)
+            return run
+        assert time.monotonic() < deadline, f"{task_id} is {states.get(task_id)}"
+        time.sleep(0.2)
+
+
+def fails_with_password_changed_elsewhere(machine: Machine) -> DagRun:
+    """Let a run fail after a rotation that nobody told Airflow of."""
+    with LocalDatabases.of(machine.state).server.settings().connect(autocommit=True) as admin:
+        kept = admin.execute(
+            "select rolpassword from pg_authid where rolname = %s", (PIPELINE_LOGIN,)
+        ).fetchone()
+        assert kept is not None
+        admin.execute(f"alter role {PIPELINE_LOGIN} password 'another'")
+        try:
+            return fails_in(machine, "detect_changes", {"source": "snapshot"})
+        finally:
+            admin.execute(f"alter role {PIPELINE_LOGIN} password '{kept[0]}'")

@@ -1,4 +1,4 @@
-"""Logins that are each a member of one role and of nothing else, as a careful deployment has them."""
+"""Logins that are each a member of one role and of nothing else, as careful operators make them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PASSWORD = "pa$${DB_HOST} w'ord/%40&\"@:#"
 
 
 def login_of(admin: ConnectionSettings, role: str) -> ConnectionSettings:
-    """Make a login for one role, as an administrator does, and return its way into the warehouse."""
+    """Make a login for one role, as an administrator does; returns its way into the warehouse."""
     from include.local.databases import ensure_login
 
     login = f"only_{role.removeprefix('gamebot_')}"
@@ -39,8 +39,6 @@ def airflow_connection(settings: ConnectionSettings) -> str:
             "schema": settings.dbname,
             "login": settings.user,
             "password": settings.password.get_secret_value(),
-            "extra": {
-                name: value for name in TLS_SETTINGS if (value := getattr(settings, name))
-            },
+            "extra": {name: value for name in TLS_SETTINGS if (value := getattr(settings, name))},
         }
     )

@@ -242,7 +242,7 @@ def test_a_login_of_the_server_without_a_role_stays_outside(admin: ConnectionSet
     stranger = type(admin).model_validate(
         admin.model_dump() | {"user": "stranger", "password": "stranger"}
     )
-    with pytest.raises(psycopg.OperationalError, match="include.warehouse --grant-to LOGIN"):
+    with pytest.raises(psycopg.OperationalError, match=r"include\.warehouse --grant-to LOGIN"):
         stranger.connect()
 
 

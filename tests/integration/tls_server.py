@@ -46,7 +46,7 @@ def programs() -> Path:
     for folder in candidates:
         if (folder / "initdb").exists():
             return folder
-    pytest.skip("needs an installed PostgreSQL 15 or newer (Debian, Ubuntu: apt install postgresql)")
+    pytest.skip("needs an installed PostgreSQL, 15 or newer (Debian: apt install postgresql)")
 
 
 class Authority:
