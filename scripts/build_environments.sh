@@ -17,7 +17,6 @@
 # milliseconds. Settings: GAMEBOT_PYTHON (interpreter to use). Needs no bash newer than macOS's 3.2.
 set -euo pipefail
 
-UV_VERSION=0.13.9     # what is installed when PATH has no uv
 UV_FLOOR=0.9          # the oldest uv on PATH that understands the locks
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -98,6 +97,11 @@ recent_enough() {
         exit !(h[1] > f[1] || (h[1] == f[1] && h[2] + 0 >= f[2] + 0)) }'
 }
 
+# What is installed when PATH has no uv: that of the Airflow environment, by its hashes as all else.
+locked_uv() {
+    awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' include/local/requirements.lock
+}
+
 find_uv() {
     local own="${into:-$project/.venvs}/uv"
     if recent_enough uv; then
@@ -105,12 +109,14 @@ find_uv() {
         return
     fi
     if ! recent_enough "$own/bin/uv"; then
-        say "Installing uv $UV_VERSION into $own"
+        say "Installing uv into $own"
         "$python" -m venv --clear "$own" >&2 ||
             die "$python cannot make virtual environments. Install its venv module" \
                 "(Debian, Ubuntu: apt install python3-venv) or uv, then run this again"
-        "$own/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION" >&2 ||
-            die "uv $UV_VERSION could not be installed: is the package registry reachable?"
+        locked_uv >"$own/uv.lock"
+        "$own/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+            --only-binary :all: --requirement "$own/uv.lock" >&2 ||
+            die "uv could not be installed: is the package registry reachable?"
     fi
     echo "$own/bin/uv"
 }

@@ -17,13 +17,28 @@ PASSWORDS = {
     "postgres_pipeline": "pipeline $${DB_HOST} {{ x }} w'ord/%40&\"@:#",
     "postgres_reader": "reader $HOME w'ord/%2F&\"@:# ü",
 }
-# Nobody listens there.
-NOWHERE = {"GAMEBOT_UPSTREAM_API_URL": "http://127.0.0.1:9"}
-# What a deployment has in its environment, whether or not something of ours reads it.
+# What a deployment has in its environment besides.
 TOKENS = {
-    "GITHUB_TOKEN": "ghp_PlantedTokenOfGitHub0000000000000000",
-    "SLACK_WEBHOOK_URL": "https://hooks.invalid/services/T0000/B0000/PlantedWebhookOfSlack",
-    "SMTP_PASSWORD": "planted: s/mtp @password",
+    "GitHub": "ghp_PlantedTokenOfGitHub0000000000000000",
+    "Slack": "T0000/B0000/PlantedTokenOfSlack",
+    "mail": "planted: m/ail @password",
+}
+NOBODY_LISTENS = {"host": "127.0.0.1", "port": 9}
+SETTINGS = {
+    "GITHUB_TOKEN": TOKENS["GitHub"],
+    "GAMEBOT_UPSTREAM_API_URL": "http://127.0.0.1:9",
+    "GAMEBOT_ALERT_EMAILS": "night@example.org",
+    "GAMEBOT_ALERT_SLACK_CONN_ID": "slack_default",
+    "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
+        {"conn_type": "smtp", "login": "gamebot", "password": TOKENS["mail"], **NOBODY_LISTENS}
+    ),
+    "AIRFLOW_CONN_SLACK_DEFAULT": json.dumps(
+        {
+            "conn_type": "slackwebhook",
+            "host": "http://127.0.0.1:9/services",
+            "password": TOKENS["Slack"],
+        }
+    ),
 }
 
 
@@ -47,6 +62,6 @@ def machine(server_folder: Callable[[], Path]) -> Iterator[Machine]:
     (state.folder / "secrets.json").write_text(json.dumps(PASSWORDS))
     temporary = state.folder / "tmp"
     temporary.mkdir()
-    machine = Machine(state, {**TOKENS, **NOWHERE, "TMPDIR": str(temporary)})
+    machine = Machine(state, {**SETTINGS, "TMPDIR": str(temporary)})
     yield machine
     machine.make("down")

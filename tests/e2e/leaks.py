@@ -50,7 +50,7 @@ def leaked(places: Iterable[tuple[str, bytes]], secrets: dict[str, str]) -> set[
     }
 
 
-def files(*folders: Path, but_for: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+def files(*folders: Path, but_for: Iterable[Path] = ()) -> Iterator[tuple[str, bytes]]:
     """Return every file of the folders, with its name: a name can hold a secret too."""
     private = set(but_for)
     for folder in folders:

@@ -252,6 +252,7 @@ def test_no_secret_is_found_anywhere_after_runs_that_failed(
             fails_in(machine, "detect_changes", {"source": "upstream"}),
             fails_in(machine, "audit_with_soda", {**made_up, "target_layer": "bronze"}),
             fails_in(machine, "dbt_build", made_up),
+            fails_and_says_so(machine, {"source": "directory", "source_dir": str(tmp_path)}),
         ]
     state = machine.state
     databases = LocalDatabases.of(state)
@@ -296,6 +297,19 @@ def fails_in(machine: Machine, task_id: str, conf: Mapping[str, object]) -> DagR
             return run
         assert time.monotonic() < deadline, f"{task_id} is {states.get(task_id)}"
         time.sleep(0.2)
+
+
+def fails_and_says_so(machine: Machine, conf: Mapping[str, object]) -> DagRun:
+    """Let a run fail to its end, whose alerts then reach nobody."""
+    run = finished(machine, machine.api.trigger(DAG, conf))
+    deadline = time.monotonic() + 60
+    while not all(
+        f"{name} could not send".encode() in b"".join(dict(files(machine.state.logs)).values())
+        for name in ("SmtpNotifier", "SlackWebhookNotifier")
+    ):
+        assert time.monotonic() < deadline, "no alert was tried"
+        time.sleep(1)
+    return run
 
 
 def fails_with_password_changed_elsewhere(machine: Machine) -> DagRun:
