@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,10 @@ from include.environments import PROJECT_DIR, Environment, MissingEnvironment, e
 from include.warehouse.bootstrap import bootstrap, ensure_bootstrapped
 from include.warehouse.connection import ConnectionFailed, ConnectionSettings
 from tests.integration.logins import airflow_connection
-from tests.integration.tls_server import CERTIFIED, Authority, TlsServer, tls_server
+from tests.integration.tls_server import CERTIFIED, IMPOSTOR, Authority, TlsServer, tls_server
+
+if TYPE_CHECKING:
+    from include.local.postgres import PostgresServer
 
 # What is wrong, what libpq says of it, and the setting that our error names.
 FAULTS = {
@@ -28,6 +31,7 @@ FAULTS = {
     "no client certificate": ("valid client certificate", "sslcert and sslkey (DB_SSLCERT, DB_SSL"),
     "an expired client certificate": ("certificate expired", "sslcert (DB_SSLCERT)"),
     "a client certificate of another authority": ("unknown ca", "sslcert (DB_SSLCERT)"),
+    "another login's certificate": ("certificate authentication failed", "sslcert (DB_SSLCERT)"),
     "a key that others can read": ("group or world access", "sslkey (DB_SSLKEY)"),
     "another certificate's key": ("key values mismatch", "sslkey (DB_SSLKEY)"),
     "no key": ("private key file", "sslkey (DB_SSLKEY)"),
@@ -105,6 +109,7 @@ def faults(server: TlsServer, files: Path) -> dict[str, ConnectionSettings]:
             "sslcert": str(foreign[0]),
             "sslkey": str(foreign[1]),
         },
+        "another login's certificate": {"user": IMPOSTOR},
         "a key that others can read": {"sslkey": str(readable)},
         "another certificate's key": {"sslkey": str(foreign[1])},
         "no key": {"sslkey": str(files / "nowhere.pem")},
@@ -128,6 +133,12 @@ def test_a_wrong_setting_is_named(faults: dict[str, ConnectionSettings], fault: 
         faults[fault].connect()
     assert said in str(caught.value)
     assert setting in str(caught.value)
+
+
+def test_a_server_without_encryption_is_not_good_enough(postgres_server: PostgresServer) -> None:
+    settings = postgres_server.settings().model_copy(update={"sslmode": "require"})
+    with pytest.raises(ConnectionFailed, match=r"SSL was required\nsslmode \(DB_SSLMODE\) asks"):
+        settings.connect()
 
 
 def test_airflow_connection_and_variables_mean_the_same(

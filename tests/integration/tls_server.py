@@ -27,11 +27,11 @@ from include.warehouse.connection import ConnectionSettings
 
 DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
 PASSWORD = "the superuser of the TLS tests"
-# This login needs no password but a certificate that is made out to it.
-CERTIFIED = "certified"
+# These logins need no password but a certificate that is made out to them; one has none.
+CERTIFIED, IMPOSTOR = "certified", "impostor"
 
 ACCESS = f"""
-hostssl all {CERTIFIED} 127.0.0.1/32 cert
+hostssl all {CERTIFIED},{IMPOSTOR} 127.0.0.1/32 cert
 hostssl all all 127.0.0.1/32 scram-sha-256
 """
 
