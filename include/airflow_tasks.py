@@ -56,7 +56,7 @@ def detect_changes(params: dict[str, Any] | None = None) -> dict[str, Any] | Non
                 source=params["source"], ref=params["ref"], directory=params["source_dir"]
             ),
             target_layer=params["target_layer"],
-            force=params["force"],
+            force=params["force"] or not params["publish"],
         )
     log.info("%s", detection.summary)
     return detection.source.model_dump(mode="json") if detection.changed else None
@@ -64,18 +64,21 @@ def detect_changes(params: dict[str, Any] | None = None) -> dict[str, Any] | Non
 
 @task
 def open_release(
-    source: dict[str, Any], params: dict[str, Any] | None = None, run_id: str | None = None
+    source: dict[str, Any], params: dict[str, Any] | None = None, dag_run: Any = None
 ) -> int:
     """Open the release that this run builds and return its number."""
     from include import pipeline
     from include.ingestion.sources import ResolvedSource
 
-    assert params is not None and run_id is not None
+    assert params is not None and dag_run is not None
     return pipeline.open_release(
         ConnectionSettings.from_airflow(),
         ResolvedSource.model_validate(source),
         target_layer=params["target_layer"],
-        triggered_by=run_id,
+        triggered_by=dag_run.run_id,
+        run_type=dag_run.run_type,
+        triggering_user=dag_run.triggering_user_name,
+        is_replay=not params["publish"],
     )
 
 
@@ -105,34 +108,39 @@ def load_bronze(
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 def audit_with_soda(release_id: int, params: dict[str, Any] | None = None) -> None:
     """Run the Soda checks on bronze and silver."""
-    from include import pipeline
     from include.quality.run import AuditFailed
     from include.quality.run import audit_with_soda as audit
+    from include.warehouse.occupancy import working_on
     from include.warehouse.releases import ReleaseError
     from include.warehouse.schemas import layers_up_to
 
     assert params is not None
     settings = ConnectionSettings.from_airflow()
     layers = [layer for layer in layers_up_to(params["target_layer"]) if layer != "gold"]
-    with no_retry_after(AuditFailed, ReleaseError):
-        pipeline.resume(settings, release_id)
+    with (
+        no_retry_after(AuditFailed, ReleaseError),
+        working_on(settings, release_id, "audit_with_soda", shared=True),
+    ):
         audit(release_id, settings, layers, on_line=log.info)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 def audit_with_great_expectations(release_id: int, params: dict[str, Any] | None = None) -> None:
     """Run the expectations on gold and keep their Data Docs."""
-    from include import pipeline
     from include.quality.run import AuditFailed
     from include.quality.run import audit_with_great_expectations as audit
+    from include.warehouse.occupancy import working_on
     from include.warehouse.releases import ReleaseError
 
     assert params is not None
     if params["target_layer"] != "gold":
         raise AirflowSkipException(f"The target layer is {params['target_layer']}.")
     settings = ConnectionSettings.from_airflow()
-    with tempfile.TemporaryDirectory() as folder, no_retry_after(AuditFailed, ReleaseError):
-        pipeline.resume(settings, release_id)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        no_retry_after(AuditFailed, ReleaseError),
+        working_on(settings, release_id, "audit_with_great_expectations", shared=True),
+    ):
         try:
             audit(release_id, settings, Path(folder), on_line=log.info)
         finally:
@@ -158,13 +166,19 @@ def publish_release(release_id: int) -> Any:
 
     with no_retry_after(ReleaseError, PublicationBlocked):
         publication = pipeline.publish(ConnectionSettings.from_airflow(), release_id)
+    if not publication["layers"]:
+        raise AirflowSkipException(f"Release {release_id} is a replay: audited, and not shown.")
     yield Metadata(WAREHOUSE, publication)
     return publication
 
 
 @task
-def close_release(release_id: int | None, ti: Any = None) -> None:
+def close_release(
+    release_id: int | None, ti: Any = None, params: dict[str, Any] | None = None
+) -> None:
     """Close the release as failed unless it was published; the run has failed unless it published.
+
+    A replay is not to be published, and good once it is audited.
 
     The run's state is this task's. It cannot be left to `publish_release`: whoever marks a run as
     failed in the UI leaves that skipped, which Airflow takes for a success.
@@ -182,6 +196,8 @@ def close_release(release_id: int | None, ti: Any = None) -> None:
     failure = pipeline.close_release(ConnectionSettings.from_airflow(), release_id)
     if failure:
         raise AirflowFailException(f"Release {release_id} is not published: {failure}")
+    if params and not params["publish"]:
+        return
     # Not its XCom, which outlives the clearing of a task that then does not get to run.
     if states["publish_release"] != TaskInstanceState.SUCCESS:
         raise AirflowFailException(

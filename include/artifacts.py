@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -31,3 +32,15 @@ def upload_folder(folder: Path, release_id: int, name: str) -> str:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
     return str(target)
+
+
+def delete_folders(releases: Collection[int]) -> None:
+    """Delete what is kept of these releases."""
+    from airflow.sdk import ObjectStoragePath
+
+    kept = ObjectStoragePath(f"{artifacts_url()}/releases")
+    if not kept.is_dir():
+        return
+    for folder in list(kept.iterdir()):
+        if folder.name.isdigit() and int(folder.name) in releases:
+            folder.rmdir(recursive=True)

@@ -47,4 +47,12 @@ PARAMS = {
         type="boolean",
         description="Build a release although neither the data nor the code changed.",
     ),
+    "publish": Param(
+        True,
+        title="Publish",
+        type="boolean",
+        description="Show the release to readers once it is audited. Otherwise it is a replay: "
+        "built although nothing changed, however few rows it has compared with what is published, "
+        "and kept for whoever wants to look at it.",
+    ),
 }

@@ -6,36 +6,39 @@ different machines and any of them may be run again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from datetime import UTC
 from typing import Any
 
 from pydantic import BaseModel
 
 from include.environments import PROJECT_DIR
+from include.ingestion.catalog import load_catalog
 from include.ingestion.load import BronzeReport
 from include.ingestion.load import load_bronze as load_bronze_tables
 from include.ingestion.sources import ResolvedSource, SourceRequest, resolve_source
 from include.transformation.manifest import fingerprint
 from include.warehouse.bootstrap import ensure_bootstrapped
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.occupancy import name_session, working_on
 from include.warehouse.releases import (
     Release,
     fail_release,
     get_release,
     newest_release,
     note_failure,
-    prune_releases,
     publish_release,
     published_release,
-    resume_release,
 )
 from include.warehouse.releases import (
     open_release as open_new_release,
 )
+from include.warehouse.retention import Retention, close_orphans, prune_releases, pruned_releases
 from include.warehouse.schemas import LOADER, OWNER, Layer
 
-RELEASES_KEPT = 3
+log = logging.getLogger(__name__)
 
 # What decides the content of a release besides upstream's files.
 CODE_FILES = (
@@ -85,9 +88,14 @@ def detect_changes(
     Raises:
         NotBootstrapped: the database is not prepared and this login may not prepare it.
         SourceError: the source cannot be reached or does not hold what was asked for.
+        MissingSetting: a setting of the retention is malformed.
     """
+    retention = Retention.from_environment()
     ensure_bootstrapped(settings)
     with settings.connect(role=OWNER) as connection:
+        # Here too, since a night with nothing new closes no release.
+        close_orphans(connection)
+        prune_releases(connection, retention)
         loaded = published_release(connection)
         # Also the newest, which readers do not see after a rollback: what was rolled away must not
         # come back by itself.
@@ -108,16 +116,34 @@ def detect_changes(
 
 
 def open_release(
-    settings: ConnectionSettings, source: ResolvedSource, target_layer: Layer, triggered_by: str
+    settings: ConnectionSettings,
+    source: ResolvedSource,
+    target_layer: Layer,
+    triggered_by: str,
+    *,
+    run_type: str | None = None,
+    triggering_user: str | None = None,
+    is_replay: bool = False,
 ) -> int:
-    """Open the release that this run builds and return its number."""
+    """Open the release that this run builds and return its number.
+
+    Args:
+        triggered_by: the run.
+        run_type: how the run came to be started, in Airflow's words.
+        triggering_user: who started it, where a person did.
+        is_replay: it is not to be published at the end of the run.
+    """
     with settings.connect(role=OWNER) as connection:
+        close_orphans(connection)
         return open_new_release(
             connection,
             source,
             code_fingerprint=code_fingerprint(),
             target_layer=target_layer,
             triggered_by=triggered_by,
+            run_type=run_type,
+            triggering_user=triggering_user,
+            is_replay=is_replay,
         )
 
 
@@ -131,42 +157,46 @@ def load_bronze(
     """Load every dataset of the source into the release.
 
     Args:
-        accept_falls: datasets in which fewer rows or seasons than published are meant.
+        accept_falls: datasets in which fewer rows or seasons than published are meant; in a
+            replay they are in every dataset.
 
     Raises:
         SourceError: the source cannot be reached or does not hold what was resolved.
         UnreadableFile: a file is damaged.
         ContractViolation: upstream changed in a way that must not reach readers.
+        ReleaseError: the release cannot be worked on any more.
+        ReleaseBusy: another task works on it.
     """
-    resume(settings, release_id)
-    with settings.connect(role=LOADER) as connection:
+    with (
+        working_on(settings, release_id, "load_bronze") as release,
+        settings.connect(role=LOADER) as connection,
+    ):
+        name_session(connection, "load_bronze", release_id)
+        if release.is_replay:
+            accept_falls = {*accept_falls, *load_catalog().datasets}
         return load_bronze_tables(
             connection, release_id, source, accept_falls=accept_falls, on_progress=on_progress
         )
 
 
 def publish(settings: ConnectionSettings, release_id: int) -> dict[str, Any]:
-    """Show the audited release to readers.
+    """Show the audited release to readers; close a replay, which shows no layer.
 
     Raises:
-        ReleaseError: an audit is missing or a blocking check failed.
+        ReleaseError: an audit is missing, a blocking check failed, or a newer release was faster.
+        ReleaseBusy: another task works on it.
         PublicationBlocked: something of somebody else's is in the way.
     """
     with settings.connect(role=OWNER) as connection:
-        if get_release(connection, release_id).state != "published":
-            resume_release(connection, release_id)
+        done = get_release(connection, release_id).state == "published"
+    # What readers see cannot be held, and a task that is run again after its commit need not.
+    with (
+        nullcontext() if done else working_on(settings, release_id, "publish_release"),
+        settings.connect(role=OWNER) as connection,
+    ):
+        name_session(connection, "publish_release", release_id)
         layers = publish_release(connection, release_id)
     return {"release_id": release_id, "layers": list(layers)}
-
-
-def resume(settings: ConnectionSettings, release_id: int) -> None:
-    """Make sure that a stage may work on the release.
-
-    Raises:
-        ReleaseError: readers see it, or its tables are gone, or a newer one was opened.
-    """
-    with settings.connect(role=OWNER) as connection:
-        resume_release(connection, release_id)
 
 
 def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -> None:
@@ -176,16 +206,30 @@ def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -
 
 
 def close_release(settings: ConnectionSettings, release_id: int) -> str | None:
-    """Close the release as failed unless it was published, and drop the tables of old ones.
+    """Close the release as failed unless it came to its end, and drop what is old.
 
     Returns:
-        Why it failed, None when it was published.
+        Why it failed, None when it was published or is an audited replay.
     """
     with settings.connect(role=OWNER) as connection:
         fail_release(connection, release_id, "its run ended before it was published")
-        prune_releases(connection, keep=RELEASES_KEPT)
+        close_orphans(connection)
+        prune_releases(connection, Retention.from_environment())
         release = get_release(connection, release_id)
+        _prune_pages(pruned_releases(connection))
     return release.failure if release.state == "failed" else None
+
+
+def _prune_pages(pruned: Collection[int]) -> None:
+    """Delete the pages of releases whose tables are gone; another run can do it as well."""
+    if not pruned:
+        return
+    from include.artifacts import delete_folders
+
+    try:
+        delete_folders(pruned)
+    except Exception:
+        log.exception("The pages of old releases could not be deleted")
 
 
 def code_fingerprint() -> str:

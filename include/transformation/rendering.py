@@ -32,7 +32,8 @@ from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
 from include.transformation.results import NodeVerdict, read_build_results
 from include.warehouse.checks import record_check_results
 from include.warehouse.connection import TLS_SETTINGS, ConnectionSettings, connection_id
-from include.warehouse.releases import ReleaseError, mark_built, note_failure, resume_release
+from include.warehouse.occupancy import working_on
+from include.warehouse.releases import ReleaseError, mark_built, note_failure
 from include.warehouse.schemas import AUDITOR, OWNER, TRANSFORMER
 
 log = logging.getLogger(__name__)
@@ -69,14 +70,42 @@ def profile_config() -> ProfileConfig:
         target_name="release",
         profile_mapping=WarehouseProfileMapping(
             conn_id=connection_id(TRANSFORMER),
-            profile_args={"schema": "release", "role": TRANSFORMER, "threads": THREADS},
+            profile_args={
+                "schema": "release",
+                "role": TRANSFORMER,
+                "threads": THREADS,
+                "application_name": "gamebot dbt_build r{{ env_var('GAMEBOT_RELEASE_ID') }}",
+            },
         ),
     )
 
 
+class ReleaseBuildOperator(DbtBuildLocalOperator):
+    """Cosmos' `dbt build`, which holds the release for as long as dbt works on it."""
+
+    def execute(self, context: Context, **kwargs: Any) -> None:
+        """Run dbt.
+
+        Raises:
+            AirflowFailException: the release cannot be worked on any more.
+            ReleaseBusy: another task works on it.
+        """
+        if context["params"]["target_layer"] == "bronze":
+            raise AirflowSkipException("The target layer is bronze: no model is built.")
+        release_id = int(context["ti"].xcom_pull(task_ids="open_release"))
+        settings = ConnectionSettings.from_airflow()
+        # dbt says less well which setting keeps it out.
+        settings.connect(role=TRANSFORMER).close()
+        try:
+            with working_on(settings, release_id, "dbt_build"):
+                super().execute(context, **kwargs)
+        except ReleaseError as error:
+            raise AirflowFailException(str(error)) from error
+
+
 def dbt_build() -> DbtBuildLocalOperator:
     """Return the task that runs the release's one `dbt build`: seeds, models and their tests."""
-    return DbtBuildLocalOperator(
+    return ReleaseBuildOperator(
         task_id="dbt_build",
         project_dir=str(DBT_PROJECT_DIR),
         profile_config=profile_config(),
@@ -92,7 +121,6 @@ def dbt_build() -> DbtBuildLocalOperator:
         env={**NO_TELEMETRY, "GAMEBOT_RELEASE_ID": RELEASE_ID},
         append_env=True,
         callback=record_build,
-        pre_execute=_prepare_build,
     )
 
 
@@ -194,17 +222,3 @@ def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
 
 def _report(unique_id: str, **context: Any) -> None:
     report_node(unique_id, context)
-
-
-def _prepare_build(context: Context) -> None:
-    if context["params"]["target_layer"] == "bronze":
-        raise AirflowSkipException("The target layer is bronze: no model is built.")
-    release_id = context["ti"].xcom_pull(task_ids="open_release")
-    settings = ConnectionSettings.from_airflow()
-    # dbt says less well which setting keeps it out.
-    settings.connect(role=TRANSFORMER).close()
-    try:
-        with settings.connect(role=OWNER) as connection:
-            resume_release(connection, int(release_id))
-    except ReleaseError as error:
-        raise AirflowFailException(str(error)) from error

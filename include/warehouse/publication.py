@@ -1,8 +1,9 @@
 """Point the public schemas at a release: plain views, replaced in one transaction.
 
-Views are replaced in place, so that what analysts built on top of them keeps working; a view is
-dropped and made anew only when a column went away or changed its type, and Postgres refuses that
-while something depends on it.
+Views are replaced in place, so that what analysts built on top of them keeps working. When a column
+went away or changed its type, a view must be dropped and made anew, which Postgres refuses while
+something depends on it. If that something uses the column it blocks the publication; else the
+column stays, as null.
 """
 
 from __future__ import annotations
@@ -63,29 +64,38 @@ def publish_when_free(connection: psycopg.Connection, step: Callable[[], None]) 
             step()
 
 
-def show_release(connection: psycopg.Connection, release_id: int, layers: Sequence[Layer]) -> None:
+def show_release(
+    connection: psycopg.Connection, release_id: int, layers: Sequence[Layer]
+) -> list[str]:
     """Make every table of these layers visible in its public schema, and nothing else.
 
     The tables pass to `gamebot_owner`, so that no stage can change any more what readers see, nor
     the seeds that it was made with.
 
+    Returns:
+        The columns that the release lacks and the public views must keep, as null, because
+        somebody's view depends on the others.
+
     Raises:
         PublicationBlocked: names what is in the way: views that depend on a column that is gone,
             or a relation of somebody else's that has the name of a table.
     """
+    left_null: list[str] = []
     for layer in layers:
         schema = release_schema(layer, release_id)
         tables = _columns(connection, schema)
         if not tables:
             raise PublicationBlocked(f"Schema {schema} holds no table: there is nothing to show.")
         _take_over(connection, schema, tables)
-        _replace_views(connection, layer, schema, tables)
+        left_null += _replace_views(connection, layer, schema, tables)
     reference = release_schema(REFERENCE, release_id)
     _take_over(connection, reference, _columns(connection, reference))
+    return left_null
 
 
 def _take_over(connection: psycopg.Connection, schema: str, tables: dict[str, Columns]) -> None:
-    for name in tables:
+    # What is ours already needs no lock, which somebody who reads it would hold off.
+    for name in tables.keys() - _columns(connection, schema, owned_only=True).keys():
         connection.execute(
             sql.SQL("alter table {} owner to {}").format(
                 sql.Identifier(schema, name), sql.Identifier(OWNER)
@@ -98,31 +108,130 @@ def _take_over(connection: psycopg.Connection, schema: str, tables: dict[str, Co
 
 def _replace_views(
     connection: psycopg.Connection, public: str, source: str, tables: dict[str, Columns]
-) -> None:
+) -> list[str]:
     views = _columns(connection, public, owned_only=True)
     for name in views.keys() - tables.keys() - PERMANENT_VIEWS.get(public, set()):
         _drop_view(connection, public, name, "the release has no such table")
+    left_null = []
     for name, columns in sorted(tables.items()):
         shown = views.get(name, {})
-        gone = [column for column, kind in shown.items() if columns.get(column) != kind]
-        if gone:
-            _drop_view(connection, public, name, f"columns gone or retyped: {', '.join(gone)}")
-            shown = {}
-        # `create or replace` keeps the columns that are there, in their order, and adds the rest.
-        selected = [*shown, *(column for column in columns if column not in shown)]
-        try:
-            connection.execute(
-                sql.SQL("create or replace view {} as select {} from {}").format(
-                    sql.Identifier(public, name),
-                    sql.SQL(", ").join(map(sql.Identifier, selected)),
-                    sql.Identifier(source, name),
-                )
+        lost = [column for column, kind in shown.items() if columns.get(column) != kind]
+        grants: list[sql.Composed] = []
+        if lost:
+            reason = f"columns gone or retyped: {', '.join(lost)}"
+            grants = _grants(connection, public, name)
+            try:
+                with connection.transaction():
+                    _drop_view(connection, public, name, reason)
+                shown = {}
+            except PublicationBlocked:
+                _refuse_if_used(connection, public, name, lost, reason)
+                if not columns.keys().isdisjoint(lost):
+                    raise
+                left_null += [f"{public}.{name}.{column}" for column in lost]
+        _create_view(connection, public, source, name, shown, columns)
+        for grant in grants:
+            connection.execute(grant)
+    return left_null
+
+
+def _create_view(
+    connection: psycopg.Connection,
+    public: str,
+    source: str,
+    name: str,
+    shown: Columns,
+    columns: Columns,
+) -> None:
+    # `create or replace` wants the columns that are there, in their order, and takes more after
+    # them. One that the table lacks cannot go then, and is null.
+    selected = [
+        sql.Identifier(column)
+        if column in columns
+        else sql.SQL("null::{} as {}").format(sql.SQL(kind), sql.Identifier(column))
+        for column, kind in (shown | columns).items()
+    ]
+    try:
+        connection.execute(
+            sql.SQL("create or replace view {} as select {} from {}").format(
+                sql.Identifier(public, name),
+                sql.SQL(", ").join(selected),
+                sql.Identifier(source, name),
             )
-        except (psycopg.errors.WrongObjectType, psycopg.errors.InsufficientPrivilege) as error:
-            raise PublicationBlocked(
-                f"{public}.{name} exists already and is not the pipeline's view "
-                f"({error.diag.message_primary}). Rename or drop it, then run again."
-            ) from error
+        )
+    except (psycopg.errors.WrongObjectType, psycopg.errors.InsufficientPrivilege) as error:
+        raise PublicationBlocked(
+            f"{public}.{name} exists already and is not the pipeline's view "
+            f"({error.diag.message_primary}). Rename or drop it, then run again."
+        ) from error
+
+
+def _refuse_if_used(
+    connection: psycopg.Connection, schema: str, name: str, columns: Sequence[str], reason: str
+) -> None:
+    """Block when somebody uses one of these columns of a view, or uses who does.
+
+    Whoever uses others of its columns is not harmed.
+    """
+    users = connection.execute(
+        """
+        with recursive uses as (
+            select
+                case when ev_class is null then classid else 'pg_class'::regclass end as classid,
+                coalesce(ev_class, objid) as objid,
+                refobjid,
+                refobjsubid
+            from pg_depend
+            left join pg_rewrite on classid = 'pg_rewrite'::regclass and pg_rewrite.oid = objid
+            where
+                refclassid = 'pg_class'::regclass
+                and deptype = 'n'
+                and coalesce(ev_class, objid) <> refobjid
+        ),
+        users as (
+            select classid, objid
+            from uses
+            join pg_attribute on attrelid = refobjid and attnum = refobjsubid
+            where refobjid = to_regclass(%s) and attname = any(%s)
+            union
+            select uses.classid, uses.objid
+            from users
+            join uses on users.classid = 'pg_class'::regclass and refobjid = users.objid
+        )
+        select pg_describe_object(classid, objid, 0) from users order by objid
+        """,
+        (sql.Identifier(schema, name).as_string(connection), list(columns)),
+    ).fetchall()
+    if users:
+        raise PublicationBlocked(
+            f"{schema}.{name} must be made anew ({reason}), but "
+            f"{', '.join(f'{user} depends on that' for (user,) in users)}. "
+            "Change or drop what depends on it, then run again."
+        )
+
+
+def _grants(connection: psycopg.Connection, schema: str, name: str) -> list[sql.Composed]:
+    """Return the statements that grant again what others were granted on a view."""
+    granted = connection.execute(
+        """
+        select
+            case grantee when 0 then 'public' else grantee::regrole::text end,
+            privilege_type,
+            is_grantable
+        from pg_class, aclexplode(relacl)
+        where oid = to_regclass(%s) and grantee <> relowner
+        """,
+        (sql.Identifier(schema, name).as_string(connection),),
+    ).fetchall()
+    return [
+        sql.SQL("grant {} on {} to {}{}").format(
+            sql.SQL(privilege),
+            sql.Identifier(schema, name),
+            sql.SQL(grantee),
+            sql.SQL(" with grant option" if grantable else ""),
+        )
+        for grantee, privilege, grantable in granted
+    ]
 
 
 def _drop_view(connection: psycopg.Connection, schema: str, name: str, reason: str) -> None:

@@ -3,11 +3,15 @@
     building ──▶ audited ──▶ published ◀──▶ superseded
         └───────────┴──▶ failed
 
+A replay ends as `audited`, and is published only when somebody asks for it by its number. A release
+that is `building` or `audited` and was not closed is open: its run goes on, or died.
+
 Every function takes a connection that acts as `gamebot_owner` and leaves no open transaction.
 """
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Literal, LiteralString, Protocol
 
@@ -16,7 +20,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict
 
-from include.warehouse.publication import lock_releases, publish_when_free, show_release
+from include.warehouse.history import Event, record_event
+from include.warehouse.publication import publish_when_free, show_release
 from include.warehouse.schemas import (
     AUDITOR,
     LAYERS,
@@ -75,8 +80,13 @@ class Release(BaseModel):
     source_note: str | None
     code_fingerprint: str
     target_layer: Layer
+    is_replay: bool
+    """Built to be looked at: published only when somebody asks for it by its number."""
     triggered_by: str
+    run_type: str | None
+    triggering_user: str | None
     opened_at: datetime
+    active_at: datetime
     built_at: datetime | None
     audited_at: datetime | None
     published_at: datetime | None
@@ -94,27 +104,20 @@ def open_release(
     code_fingerprint: str,
     target_layer: Layer,
     triggered_by: str,
+    run_type: str | None = None,
+    triggering_user: str | None = None,
+    is_replay: bool = False,
 ) -> int:
-    """Start a release: its row in `ops.releases` and its empty schemas. Returns its number.
-
-    One release is built at a time, so whatever is still `building` belongs to a run that died: it
-    is closed as failed first, and its schemas are dropped.
-    """
+    """Start a release: its row in `ops.releases` and its empty schemas. Returns its number."""
     with connection.transaction():
-        lock_releases(connection)
-        orphans = connection.execute(
-            "select release_id from ops.releases where state in ('building', 'audited')"
-        ).fetchall()
-        for (orphan,) in orphans:
-            fail_release(connection, orphan, "interrupted: its run ended without closing it")
-            _drop_tables(connection, orphan)
         inserted = connection.execute(
             """
             insert into ops.releases (
-                source_kind, source_version, source_location, source_commit,
-                source_fingerprint, source_note, code_fingerprint, target_layer, triggered_by
+                source_kind, source_version, source_location, source_commit, source_fingerprint,
+                source_note, code_fingerprint, target_layer, triggered_by, run_type,
+                triggering_user, is_replay
             )
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             returning release_id
             """,
             (
@@ -127,6 +130,9 @@ def open_release(
                 code_fingerprint,
                 target_layer,
                 triggered_by,
+                run_type,
+                triggering_user,
+                is_replay,
             ),
         )
         release_id: int = inserted.fetchall()[0][0]
@@ -153,31 +159,39 @@ def resume_release(connection: psycopg.Connection, release_id: int) -> None:
         ReleaseError: readers see the release, or its tables are gone, or a newer one was opened.
     """
     with connection.transaction():
-        reopened = connection.execute(
+        connection.execute(
             """
             update ops.releases
             set state = 'building', closed_at = null, failure = null
             where
                 release_id = %s
-                and state = 'failed'
+                and (state = 'failed' or (state = 'audited' and closed_at is not null))
                 and pruned_at is null
-                and release_id = (select max(release_id) from ops.releases)
+                and release_id = (
+                    select max(newer.release_id) from ops.releases as newer
+                    where newer.is_replay = releases.is_replay
+                )
             """,
             (release_id,),
         )
     release = get_release(connection, release_id)
-    if not reopened.rowcount and release.state not in ("building", "audited"):
+    if release.state not in ("building", "audited") or release.closed_at:
+        reason = f" ({release.failure})" if release.failure else ""
         raise ReleaseError(
-            f"Release {release_id} is {release.state} and cannot be worked on: start a new run."
+            f"Release {release_id} is {release.state}{reason} and cannot be worked on: start a new "
+            "run."
         )
 
 
 def publish_release(connection: psycopg.Connection, release_id: int) -> tuple[Layer, ...]:
     """Let readers see a release that passed its audits. Returns the layers published.
 
+    A replay is closed as audited instead, and no layer returned.
+
     Raises:
         ReleaseError: the release is not being built any more, an audit is missing from
-            `ops.check_results`, or a blocking check failed; nothing changes for readers.
+            `ops.check_results`, a blocking check failed, or readers saw a newer release already;
+            nothing changes for readers.
         PublicationBlocked: something of somebody else's is in the way.
     """
     release = get_release(connection, release_id)
@@ -188,15 +202,47 @@ def publish_release(connection: psycopg.Connection, release_id: int) -> tuple[La
     _require_audits(connection, release_id, layers)
     with connection.transaction():
         connection.execute(
-            "update ops.releases set state = 'audited', audited_at = clock_timestamp() "
-            "where release_id = %s and state = 'building'",
+            """
+            update ops.releases
+            set
+                state = 'audited',
+                audited_at = clock_timestamp(),
+                closed_at = case when is_replay then clock_timestamp() end,
+                failure = case when is_replay then null else failure end
+            where release_id = %s and state = 'building'
+            """,
             (release_id,),
         )
-    _publish(connection, release_id, layers, from_state="audited")
+    if release.is_replay:
+        return ()
+    _publish(connection, release_id, layers, "audited", "published", release.triggered_by)
     return layers
 
 
-def roll_back(connection: psycopg.Connection, release_id: int) -> tuple[Layer, ...]:
+def publish_replay(
+    connection: psycopg.Connection, release_id: int, done_by: str | None = None
+) -> tuple[Layer, ...]:
+    """Let readers see a replay, as somebody asked for. Returns the layers that changed.
+
+    Raises:
+        ReleaseError: it is not an audited replay, or its tables are gone.
+        PublicationBlocked: as for `publish_release`.
+    """
+    release = get_release(connection, release_id)
+    if not release.is_replay:
+        raise ReleaseError(
+            f"Release {release_id} is {release.state} and no replay. A run publishes what it built "
+            "and audited; make rollback shows a superseded release again."
+        )
+    layers = layers_up_to(release.target_layer)
+    _require_audits(connection, release_id, layers)
+    _publish(connection, release_id, layers, "audited", "published", done_by)
+    return layers
+
+
+def roll_back(
+    connection: psycopg.Connection, release_id: int, done_by: str | None = None
+) -> tuple[Layer, ...]:
     """Let readers see an earlier release again. Returns the layers that changed.
 
     Raises:
@@ -204,7 +250,7 @@ def roll_back(connection: psycopg.Connection, release_id: int) -> tuple[Layer, .
         PublicationBlocked: as for `publish_release`.
     """
     layers = layers_up_to(get_release(connection, release_id).target_layer)
-    _publish(connection, release_id, layers, from_state="superseded")
+    _publish(connection, release_id, layers, "superseded", "rolled_back", done_by)
     return layers
 
 
@@ -215,7 +261,8 @@ def fail_release(connection: psycopg.Connection, release_id: int, reason: str) -
             """
             update ops.releases
             set state = 'failed', closed_at = clock_timestamp(), failure = coalesce(failure, %s)
-            where release_id = %s and state in ('building', 'audited')
+            where
+                release_id = %s and state in ('building', 'audited') and closed_at is null
             """,
             (reason, release_id),
         )
@@ -227,42 +274,9 @@ def note_failure(connection: psycopg.Connection, release_id: int, reason: str) -
     with connection.transaction():
         connection.execute(
             "update ops.releases set failure = coalesce(failure, %s) "
-            "where release_id = %s and state in ('building', 'audited')",
+            "where release_id = %s and state in ('building', 'audited') and closed_at is null",
             (reason, release_id),
         )
-
-
-def prune_releases(connection: psycopg.Connection, keep: int = 3) -> list[int]:
-    """Drop the tables of old releases; their rows in `ops` stay. Returns what was dropped.
-
-    Kept are the newest `keep` releases that readers saw, whatever a public view shows, the newest
-    failed release (its tables are the evidence), a release that is being built, and for the time
-    being what somebody reads at this moment.
-    """
-    with connection.transaction():
-        lock_releases(connection)
-        candidates = connection.execute(
-            """
-            select release_id from ops.releases
-            where
-                pruned_at is null
-                and state in ('published', 'superseded', 'failed')
-                and release_id not in (select release_id from ops.published_layers)
-                and release_id not in (
-                    select release_id from ops.releases
-                    where state in ('published', 'superseded')
-                    order by release_id desc limit %s
-                )
-                and release_id not in (
-                    select release_id from ops.releases
-                    where state = 'failed' and pruned_at is null
-                    order by release_id desc limit 1
-                )
-            order by release_id
-            """,
-            (keep,),
-        ).fetchall()
-        return [release_id for (release_id,) in candidates if _drop_tables(connection, release_id)]
 
 
 def get_release(connection: psycopg.Connection, release_id: int) -> Release:
@@ -293,10 +307,13 @@ def published_release(connection: psycopg.Connection, layer: Layer = "bronze") -
 
 
 def newest_release(connection: psycopg.Connection, layer: Layer = "bronze") -> Release | None:
-    """Return the newest release that readers ever saw `layer` of, rolled back or not."""
+    """Return the newest release that readers ever saw `layer` of, rolled back or not.
+
+    A replay holds old data, also when somebody published it.
+    """
     releases = _select(
         connection,
-        "where state in ('published', 'superseded') and target_layer = any(%s) "
+        "where state in ('published', 'superseded') and not is_replay and target_layer = any(%s) "
         "order by release_id desc limit 1",
         (list(LAYERS[LAYERS.index(layer) :]),),
     )
@@ -341,24 +358,6 @@ def _create_schema(connection: psycopg.Connection, schema: str, owner: str) -> N
         connection.execute(sql.SQL(statement).format(**names))
 
 
-def _drop_tables(connection: psycopg.Connection, release_id: int) -> bool:
-    """Drop a release's schemas unless somebody reads in them; needs `lock_releases`."""
-    try:
-        with connection.transaction():
-            for layer in reversed(SCHEMA_OWNERS):
-                connection.execute(
-                    sql.SQL("drop schema if exists {} cascade").format(
-                        sql.Identifier(release_schema(layer, release_id))
-                    )
-                )
-    except psycopg.errors.LockNotAvailable:
-        return False
-    connection.execute(
-        "update ops.releases set pruned_at = clock_timestamp() where release_id = %s", (release_id,)
-    )
-    return True
-
-
 def _require_audits(
     connection: psycopg.Connection, release_id: int, layers: tuple[Layer, ...]
 ) -> None:
@@ -391,9 +390,17 @@ def _require_audits(
 
 
 def _publish(
-    connection: psycopg.Connection, release_id: int, layers: tuple[Layer, ...], from_state: State
+    connection: psycopg.Connection,
+    release_id: int,
+    layers: tuple[Layer, ...],
+    from_state: State,
+    event: Event,
+    done_by: str | None,
 ) -> None:
+    started = time.monotonic()
+
     def step() -> None:
+        waited_seconds = time.monotonic() - started
         # Asked under the lock, since waiting for readers can take minutes.
         connection.execute(
             "select from ops.releases where release_id = %s for update", (release_id,)
@@ -404,13 +411,15 @@ def _publish(
                 f"The tables of release {release_id} were dropped on {release.pruned_at:%Y-%m-%d}: "
                 "build its data again with FORCE=1 and the source that make releases shows."
             )
-        if release.state != from_state:
+        if release.state != from_state or (release.is_replay and not release.closed_at):
             raise ReleaseError(
                 f"Release {release_id} is {release.state}, not {from_state}, so readers keep what "
                 "they see. A run publishes what it built and audited; make rollback shows a "
                 "superseded release again (make releases lists them)."
             )
-        show_release(connection, release_id, layers)
+        if event == "published" and not release.is_replay:
+            _refuse_if_overtaken(connection, release_id)
+        left_null = show_release(connection, release_id, layers)
         connection.execute(
             """
             insert into ops.published_layers (layer, release_id, published_at)
@@ -438,5 +447,28 @@ def _publish(
             """,
             (release_id,),
         )
+        record_event(
+            connection,
+            release_id,
+            event,
+            layers=layers,
+            done_by=done_by,
+            waited_seconds=waited_seconds,
+            detail=f"null for want of data: {', '.join(left_null)}" if left_null else None,
+        )
 
     publish_when_free(connection, step)
+
+
+def _refuse_if_overtaken(connection: psycopg.Connection, release_id: int) -> None:
+    """Another run may have been faster: readers must not go back in time unseen."""
+    newer = connection.execute(
+        "select max(release_id) from ops.releases where release_id > %s and published_at is not "
+        "null",
+        (release_id,),
+    ).fetchone()
+    if newer and newer[0]:
+        raise ReleaseError(
+            f"Release {release_id} was opened before release {newer[0]}, which readers saw "
+            "already: publishing it now would take them back. Start a new run."
+        )

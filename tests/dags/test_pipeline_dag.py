@@ -79,6 +79,7 @@ def test_the_form_explains_every_parameter(dag: DAG) -> None:
         "accept_falls",
         "target_layer",
         "force",
+        "publish",
     }
     for name in dag.params:
         param = dag.params.get_param(name)

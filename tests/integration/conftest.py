@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,3 +50,29 @@ def analyst(survivor_warehouse: ConnectionSettings) -> Iterator[psycopg.Connecti
 
     with survivor_warehouse.connect(role=READER) as connection:
         yield connection
+
+
+@pytest.fixture
+def owner(warehouse: ConnectionSettings) -> Iterator[psycopg.Connection]:
+    """A session that opens, publishes and drops releases in a fresh warehouse."""
+    from include.warehouse.schemas import OWNER
+
+    with warehouse.connect(role=OWNER) as connection:
+        yield connection
+
+
+@pytest.fixture
+def reader(warehouse_admin: ConnectionSettings) -> Iterator[psycopg.Connection]:
+    """A session that sees what is published there."""
+    from include.warehouse.schemas import READER
+
+    with warehouse_admin.connect(role=READER, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def build(warehouse: ConnectionSettings, owner: psycopg.Connection) -> Callable[..., int]:
+    """Builds a release of one table per layer there, audited unless told otherwise."""
+    from tests.integration.small_releases import build_release
+
+    return partial(build_release, warehouse, owner)

@@ -2,111 +2,35 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable
 
 import psycopg
 import pytest
 from pydantic import SecretStr
 
-from include.ingestion.sources import ResolvedSource
-from include.pipeline import close_release
+from include.pipeline import close_release, publish
 from include.warehouse import schemas
 from include.warehouse.bootstrap import NotBootstrapped, bootstrap, ensure_bootstrapped
-from include.warehouse.checks import CheckResult, record_check_results
+from include.warehouse.checks import CheckResult
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.history import list_events
 from include.warehouse.publication import PublicationBlocked
 from include.warehouse.releases import (
     ReleaseError,
     fail_release,
     get_release,
-    list_releases,
     newest_release,
     note_failure,
-    open_release,
-    prune_releases,
     publish_release,
+    publish_replay,
     published_release,
     resume_release,
     roll_back,
 )
 from include.warehouse.summary import release_summary
+from tests.integration.small_releases import AUDITED, check, start
 
 pytestmark = pytest.mark.integration
-
-AUDITED = [
-    ("soda", "bronze"),
-    ("soda", "silver"),
-    ("dbt", "silver"),
-    ("dbt", "gold"),
-    ("great_expectations", "gold"),
-]
-
-
-@pytest.fixture
-def owner(warehouse: ConnectionSettings) -> Iterator[psycopg.Connection]:
-    with warehouse.connect(role=schemas.OWNER) as connection:
-        yield connection
-
-
-@pytest.fixture
-def reader(warehouse_admin: ConnectionSettings) -> Iterator[psycopg.Connection]:
-    with warehouse_admin.connect(role=schemas.READER, autocommit=True) as connection:
-        yield connection
-
-
-def start(owner: psycopg.Connection, target_layer: schemas.Layer = "gold") -> int:
-    return open_release(
-        owner,
-        ResolvedSource(kind="directory", version="v1", location="a test", fingerprint="v1"),
-        code_fingerprint="code",
-        target_layer=target_layer,
-        triggered_by="a test",
-    )
-
-
-def check(tool: Any, layer: Any, **changes: Any) -> CheckResult:
-    values: dict[str, Any] = {
-        "tool": tool,
-        "check_id": f"{layer}.holds",
-        "layer": layer,
-        "table_name": "things",
-        "description": "things are in order",
-        "severity": "blocking",
-        "outcome": "passed",
-    }
-    return CheckResult(**{**values, **changes})
-
-
-@pytest.fixture
-def build(warehouse: ConnectionSettings, owner: psycopg.Connection) -> Callable[..., int]:
-    """Build a release of one table per layer, audited unless told otherwise."""
-
-    def build(
-        gold: str = "1 as answer",
-        target_layer: schemas.Layer = "gold",
-        results: list[CheckResult] | None = None,
-    ) -> int:
-        release = start(owner, target_layer)
-        with warehouse.connect(role=schemas.LOADER) as loader:
-            loader.execute(f"create table bronze_r{release}.things as select {release} as release")
-        with warehouse.connect(role=schemas.TRANSFORMER) as transformer:
-            transformer.execute(
-                f"create table silver_r{release}.things as select * from bronze_r{release}.things"
-            )
-            transformer.execute(f"create table gold_r{release}.features as select {gold}")
-        if results is None:
-            results = [check(tool, layer) for tool, layer in AUDITED]
-        with warehouse.connect(role=schemas.AUDITOR) as auditor:
-            for tool in {result.tool for result in results}:
-                record_check_results(
-                    auditor, release, tool, [one for one in results if one.tool == tool]
-                )
-        return release
-
-    return build
 
 
 def test_bootstrap_may_be_repeated_and_costs_nothing_when_current(
@@ -295,51 +219,6 @@ def test_rolling_back_and_forth_changes_what_readers_see(
         roll_back(owner, 4711)
 
 
-def test_views_that_analysts_built_survive_a_publish_that_adds_and_reorders_columns(
-    owner: psycopg.Connection, warehouse_admin: ConnectionSettings, build: Callable[..., int]
-) -> None:
-    publish_release(owner, build("1 as answer, 2 as question"))
-    with warehouse_admin.connect(autocommit=True) as analyst:
-        analyst.execute("create schema if not exists analysis")
-        analyst.execute("create view analysis.answers as select answer from gold.features")
-        publish_release(owner, build("5 as question, 6 as more, 7 as answer"))
-        assert analyst.execute("select * from analysis.answers").fetchall() == [(7,)]
-
-
-def test_a_column_that_somebody_uses_cannot_vanish_unnoticed(
-    owner: psycopg.Connection,
-    reader: psycopg.Connection,
-    warehouse_admin: ConnectionSettings,
-    build: Callable[..., int],
-) -> None:
-    publish_release(owner, build("1 as answer, 2 as question"))
-    with warehouse_admin.connect(autocommit=True) as analyst:
-        analyst.execute("create schema if not exists analysis")
-        analyst.execute("create view analysis.questions as select question from gold.features")
-        with pytest.raises(PublicationBlocked, match=r"view analysis\.questions depends on"):
-            publish_release(owner, build("1 as answer"))
-        assert reader.execute("select question from gold.features").fetchall() == [(2,)]
-        analyst.execute("drop view analysis.questions")
-    publish_release(owner, build("1 as answer"))
-    assert [column.name for column in reader.execute("table gold.features").description or ()] == [
-        "answer"
-    ]
-
-
-def test_what_others_keep_in_a_public_schema_is_theirs(
-    owner: psycopg.Connection, warehouse_admin: ConnectionSettings, build: Callable[..., int]
-) -> None:
-    publish_release(owner, build())
-    with warehouse_admin.connect(autocommit=True) as analyst:
-        analyst.execute("create view gold.my_summary as select 1 as one")
-        publish_release(owner, build())
-        assert analyst.execute("select one from gold.my_summary").fetchall() == [(1,)]
-        analyst.execute("drop view gold.features")
-        analyst.execute("create table gold.features (mine integer)")
-    with pytest.raises(PublicationBlocked, match=r"gold\.features exists already"):
-        publish_release(owner, build())
-
-
 def test_no_stage_can_touch_what_readers_see(
     owner: psycopg.Connection,
     reader: psycopg.Connection,
@@ -377,40 +256,6 @@ def test_a_release_without_tables_replaces_nothing(
     assert reader.execute("select release from bronze.things").fetchall() == [(good,)]
 
 
-@pytest.mark.parametrize("meanwhile", ["closed", "published"])
-def test_a_publish_waits_for_readers_and_looks_again_before_it_goes_on(
-    owner: psycopg.Connection,
-    reader: psycopg.Connection,
-    warehouse: ConnectionSettings,
-    build: Callable[..., int],
-    meanwhile: str,
-) -> None:
-    """A long query held the publish off; before it ended, somebody marked the run as failed."""
-    good = build()
-    publish_release(owner, good)
-    waiting = build()
-    with ThreadPoolExecutor() as pool, warehouse.connect(role=schemas.OWNER) as publisher:
-        with reader.transaction():
-            reader.execute("select * from gold.features")
-            publication = pool.submit(publish_release, publisher, waiting)
-            while get_release(owner, waiting).state != "audited":
-                time.sleep(0.05)
-            # The waiting publish must not hold off other readers.
-            time.sleep(1)
-            with warehouse.connect(role=schemas.OWNER) as other:
-                other.execute("set lock_timeout = '2s'")
-                assert other.execute("select answer from gold.features").fetchall() == [(1,)]
-            if meanwhile == "closed":
-                fail_release(owner, waiting, "marked as failed")
-        if meanwhile == "closed":
-            with pytest.raises(ReleaseError, match="is failed, not audited"):
-                publication.result(timeout=30)
-        else:
-            publication.result(timeout=30)
-    expected = good if meanwhile == "closed" else waiting
-    assert reader.execute("select release from bronze.things").fetchall() == [(expected,)]
-
-
 def test_a_failed_release_goes_on_when_its_task_is_cleared(
     owner: psycopg.Connection, build: Callable[..., int]
 ) -> None:
@@ -433,20 +278,6 @@ def test_only_the_newest_release_is_taken_up_again(
         resume_release(owner, older)
 
 
-def test_what_somebody_reads_is_dropped_another_time(
-    owner: psycopg.Connection, warehouse: ConnectionSettings, build: Callable[..., int]
-) -> None:
-    """A forgotten psql in an old release made a good run red for want of a lock."""
-    releases = []
-    for _ in range(2):
-        releases.append(build())
-        publish_release(owner, releases[-1])
-    with warehouse.connect(role=schemas.AUDITOR) as forgotten:
-        forgotten.execute(f"select * from gold_r{releases[0]}.features")
-        assert prune_releases(owner, keep=1) == []
-    assert prune_releases(owner, keep=1) == [releases[0]]
-
-
 def test_what_was_rolled_away_stays_the_newest(
     owner: psycopg.Connection, build: Callable[..., int]
 ) -> None:
@@ -458,58 +289,6 @@ def test_what_was_rolled_away_stays_the_newest(
     roll_back(owner, first)
     newest = newest_release(owner, "gold")
     assert newest and newest.release_id == second
-
-
-def test_the_last_three_releases_stay_and_older_ones_go(
-    owner: psycopg.Connection, build: Callable[..., int]
-) -> None:
-    releases = []
-    for _ in range(5):
-        releases.append(build())
-        publish_release(owner, releases[-1])
-    assert prune_releases(owner, keep=3) == releases[:2]
-    assert prune_releases(owner, keep=3) == []
-    with pytest.raises(ReleaseError, match="were dropped"):
-        roll_back(owner, releases[0])
-    roll_back(owner, releases[2])
-
-
-def test_what_a_public_view_shows_is_never_pruned(
-    owner: psycopg.Connection, reader: psycopg.Connection, build: Callable[..., int]
-) -> None:
-    """Runs that stop at bronze must not push the release away whose gold readers use."""
-    full = build()
-    publish_release(owner, full)
-    for _ in range(4):
-        publish_release(owner, build(target_layer="bronze"))
-        prune_releases(owner, keep=1)
-    assert reader.execute("select answer from gold.features").fetchall() == [(1,)]
-
-
-def test_a_killed_run_is_closed_and_cleared_by_the_next_one(
-    owner: psycopg.Connection, build: Callable[..., int]
-) -> None:
-    """A run died in the middle of dbt: nobody was left to close its release."""
-    orphan = build(results=[])
-    successor = start(owner)
-    closed = get_release(owner, orphan)
-    assert (closed.state, bool(closed.pruned_at)) == ("failed", True)
-    assert "interrupted" in str(closed.failure)
-    with pytest.raises(ReleaseError, match="is failed and cannot be worked on"):
-        resume_release(owner, orphan)
-    assert get_release(owner, successor).state == "building"
-    assert not owner.execute(f"select to_regclass('gold_r{orphan}.features')").fetchone()[0]  # type: ignore[index]
-
-
-def test_the_evidence_of_the_newest_failure_is_kept(
-    owner: psycopg.Connection, build: Callable[..., int]
-) -> None:
-    older, newer = build(results=[]), None
-    fail_release(owner, older, "first")
-    newer = build(results=[])
-    fail_release(owner, newer, "second")
-    assert prune_releases(owner) == [older]
-    assert [release.failure for release in list_releases(owner)][:2] == ["second", "first"]
 
 
 def test_each_role_may_touch_only_its_own_stage(
@@ -532,3 +311,92 @@ def test_each_role_may_touch_only_its_own_stage(
             for statement in statements:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(statement)  # type: ignore[arg-type]
+
+
+def test_what_readers_saw_when_can_be_read_afterwards(
+    owner: psycopg.Connection, warehouse: ConnectionSettings, build: Callable[..., int]
+) -> None:
+    """Somebody rolled back on a Sunday, and on Monday nobody knew who or when."""
+    first, second = build(), None
+    publish_release(owner, first)
+    second = build(target_layer="silver")
+    publish_release(owner, second)
+    roll_back(owner, first, done_by="ana")
+    assert [
+        (event.release_id, event.event, event.layers, event.done_by) for event in list_events(owner)
+    ] == [
+        (first, "rolled_back", ["bronze", "silver", "gold"], "ana"),
+        (second, "published", ["bronze", "silver"], "a test"),
+        (first, "published", ["bronze", "silver", "gold"], "a test"),
+    ]
+    assert {event.login for event in list_events(owner)} == {warehouse.user}
+
+
+def test_a_replay_is_built_and_audited_and_disturbs_nobody(
+    owner: psycopg.Connection,
+    reader: psycopg.Connection,
+    warehouse: ConnectionSettings,
+    build: Callable[..., int],
+) -> None:
+    """An old commit was rebuilt to look at it; the next night took it for the newest data."""
+    good = build()
+    publish_release(owner, good)
+    replay = build(is_replay=True)
+
+    assert publish(warehouse, replay)["layers"] == []
+    assert close_release(warehouse, replay) is None
+
+    assert reader.execute("select release from bronze.things").fetchall() == [(good,)]
+    newest = newest_release(owner)
+    assert newest and newest.release_id == good
+    start(owner)
+    assert get_release(owner, replay).state == "audited"
+    assert not get_release(owner, replay).pruned_at
+
+
+def test_a_replay_is_published_on_purpose_and_only_with_its_audits(
+    owner: psycopg.Connection,
+    reader: psycopg.Connection,
+    warehouse: ConnectionSettings,
+    build: Callable[..., int],
+) -> None:
+    replay = build(is_replay=True)
+    with pytest.raises(ReleaseError, match="is building, not audited"):
+        publish_replay(owner, replay)
+    publish(warehouse, replay)
+    newer = build()
+    publish_release(owner, newer)
+    publish_replay(owner, replay, done_by="ana")
+    assert reader.execute("select release from bronze.things").fetchall() == [(replay,)]
+    # The next night still knows the newest data, and leaves the choice alone.
+    newest = newest_release(owner)
+    assert newest and newest.release_id == newer
+    roll_back(owner, newer)
+    roll_back(owner, replay)
+
+    unaudited = build(is_replay=True, results=[])
+    with pytest.raises(ReleaseError, match="not audited by"):
+        publish_replay(owner, unaudited)
+    with pytest.raises(ReleaseError, match="is superseded and no replay"):
+        publish_replay(owner, newer)
+
+
+def test_a_replay_that_fails_is_closed_like_any_other(
+    owner: psycopg.Connection, warehouse: ConnectionSettings, build: Callable[..., int]
+) -> None:
+    replay = build(is_replay=True, results=[check(tool, layer) for tool, layer in AUDITED[1:]])
+    with pytest.raises(ReleaseError, match="soda on bronze"):
+        publish(warehouse, replay)
+    assert close_release(warehouse, replay) == "its run ended before it was published"
+    assert get_release(owner, replay).state == "failed"
+
+
+def test_a_cleared_audit_of_a_replay_goes_on_with_it(
+    owner: psycopg.Connection, warehouse: ConnectionSettings, build: Callable[..., int]
+) -> None:
+    replay = build(is_replay=True)
+    publish(warehouse, replay)
+    resume_release(owner, replay)
+    assert get_release(owner, replay).state == "building"
+    publish(warehouse, replay)
+    assert get_release(owner, replay).closed_at

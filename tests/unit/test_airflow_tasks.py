@@ -9,7 +9,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include import pipeline
-from include.airflow_tasks import close_release, no_retry_after
+from include.airflow_tasks import (
+    close_release,
+    no_retry_after,
+    open_release,
+    publish_release,
+)
 from include.ingestion.sources import SourceError, SourceUnavailable
 from include.transformation.rendering import report_node
 from include.transformation.results import NodeVerdict
@@ -33,7 +38,9 @@ def test_what_may_pass_is_tried_again(error: Exception) -> None:
 def closing(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Close a release, given why it failed in the warehouse and how the run's tasks came out."""
 
-    def close(release_id: int | None, failure: str | None, **states: str) -> None:
+    def close(
+        release_id: int | None, failure: str | None, *, publish: bool = True, **states: str
+    ) -> None:
         monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
         monkeypatch.setattr(pipeline, "close_release", lambda settings, release_id: failure)
         ti = SimpleNamespace(
@@ -41,7 +48,7 @@ def closing(monkeypatch: pytest.MonkeyPatch) -> Any:
             run_id="nightly",
             get_task_states=lambda **_: {"nightly": states},
         )
-        close_release.function(release_id, ti)
+        close_release.function(release_id, ti, {"publish": publish})
 
     return close
 
@@ -59,6 +66,43 @@ def test_a_run_cleared_after_its_publication_is_red_when_it_fails(closing: Any) 
     """The release is live, so nothing failed in the warehouse, but this run's dbt was refused."""
     with pytest.raises(AirflowFailException, match="did not get to publish_release"):
         closing(7, None, publish_release="upstream_failed")
+
+
+def test_a_replay_is_good_when_it_was_audited_and_red_when_it_failed(closing: Any) -> None:
+    closing(7, None, publish=False, publish_release="skipped")
+    with pytest.raises(AirflowFailException, match="a column is missing"):
+        closing(7, "a column is missing", publish=False, publish_release="upstream_failed")
+
+
+def test_a_replay_emits_no_event_since_nothing_changed_for_readers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
+    monkeypatch.setattr(
+        pipeline, "publish", lambda settings, release_id: {"release_id": 7, "layers": []}
+    )
+    with pytest.raises(AirflowSkipException, match="Release 7 is a replay"):
+        list(publish_release.function(7))
+
+
+def test_a_release_knows_how_its_run_was_started_and_by_whom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
+    monkeypatch.setattr(
+        pipeline, "open_release", lambda settings, source, **options: asked.update(options)
+    )
+    source = {"kind": "directory", "version": "v", "location": "x", "fingerprint": "f"}
+    run = SimpleNamespace(run_id="manual__1", run_type="manual", triggering_user_name="ana")
+    open_release.function(source, {"target_layer": "gold", "publish": False}, run)
+    assert asked == {
+        "target_layer": "gold",
+        "triggered_by": "manual__1",
+        "run_type": "manual",
+        "triggering_user": "ana",
+        "is_replay": True,
+    }
 
 
 def test_a_run_with_nothing_new_has_nothing_to_close(closing: Any) -> None:
