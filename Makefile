@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback ledger repairs baseline moving test mutants lint lock audit clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test mutants lint audit lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -20,10 +20,18 @@ help: ## list the targets
 run: export GAMEBOT_SOURCE := $(or $(SOURCE),$(GAMEBOT_SOURCE))
 run: export GAMEBOT_SOURCE_DIR := $(or $(SOURCE_DIR),$(GAMEBOT_SOURCE_DIR))
 run: export GAMEBOT_REF := $(or $(REF),$(GAMEBOT_REF))
+run: export GAMEBOT_ACCEPT_FALLS := $(or $(ACCEPT_FALLS),$(GAMEBOT_ACCEPT_FALLS))
 run: export GAMEBOT_TARGET_LAYER := $(or $(TARGET_LAYER),$(GAMEBOT_TARGET_LAYER))
 run: export GAMEBOT_FORCE := $(or $(FORCE),$(GAMEBOT_FORCE))
-run: environments ## build and publish a release [SOURCE=auto|upstream|snapshot|directory SOURCE_DIR= REF= TARGET_LAYER=bronze|silver|gold FORCE=1]
+run: environments ## build and publish a release [SOURCE=auto|upstream|snapshot|directory SOURCE_DIR= REF= ACCEPT_FALLS=dataset,… TARGET_LAYER=bronze|silver|gold FORCE=1]
 	@$(LOCAL) run
+
+# Only what is named here: a variable of the shell would mean another run.
+replay: export GAMEBOT_SOURCE_DIR := $(SOURCE_DIR)
+replay: export GAMEBOT_REF := $(REF)
+replay: export GAMEBOT_TARGET_LAYER := $(or $(TARGET_LAYER),$(GAMEBOT_TARGET_LAYER))
+replay: environments ## build and audit an earlier state of survivoR, unseen by readers [REF=commit SOURCE_DIR=folder TARGET_LAYER=]
+	@$(LOCAL) replay
 
 up: environments ## start Airflow with its UI on localhost
 	@$(LOCAL) up
@@ -42,6 +50,9 @@ releases: environments ## list the releases
 
 rollback: environments ## show an earlier release again [RELEASE=n]
 	@$(LOCAL) rollback $(or $(RELEASE),$(error name the release: make rollback RELEASE=n (make releases lists them)))
+
+publish: environments ## show readers a replay [RELEASE=n]
+	@$(LOCAL) publish $(or $(RELEASE),$(error name the release: make publish RELEASE=n (make releases lists them)))
 
 debug: environments ## check everything that a run needs
 	@$(LOCAL) debug

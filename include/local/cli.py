@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shlex
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -31,8 +33,16 @@ from include.local.postgres import PostgresError
 from include.local.stack import AirflowStack
 from include.local.state import State, StateError
 from include.warehouse.bootstrap import NotBootstrapped
+from include.warehouse.connection import MissingSetting
+from include.warehouse.history import list_events
 from include.warehouse.publication import PublicationBlocked
-from include.warehouse.releases import ReleaseError, list_releases, published_release, roll_back
+from include.warehouse.releases import (
+    ReleaseError,
+    list_releases,
+    publish_replay,
+    published_release,
+    roll_back,
+)
 from include.warehouse.schemas import OWNER, TRANSFORMER
 
 app = typer.Typer(
@@ -55,6 +65,7 @@ EXPECTED_ERRORS = (
     ApiError,
     CommandFailed,
     MissingEnvironment,
+    MissingSetting,
     NotBootstrapped,
     PublicationBlocked,
     ReleaseError,
@@ -82,33 +93,63 @@ def explained(command: Command) -> Command:
     return cast("Command", run)
 
 
+SourceDir = Annotated[Path | None, typer.Option(envvar="GAMEBOT_SOURCE_DIR")]
+Ref = Annotated[str | None, typer.Option(envvar="GAMEBOT_REF")]
+TargetLayer = Annotated[str, typer.Option(envvar="GAMEBOT_TARGET_LAYER")]
+
+
 @app.command("run")
 @explained
 def run_pipeline(
     source: Annotated[str, typer.Option(envvar="GAMEBOT_SOURCE")] = "auto",
-    source_dir: Annotated[Path | None, typer.Option(envvar="GAMEBOT_SOURCE_DIR")] = None,
-    ref: Annotated[str | None, typer.Option(envvar="GAMEBOT_REF")] = None,
-    target_layer: Annotated[str, typer.Option(envvar="GAMEBOT_TARGET_LAYER")] = "gold",
+    source_dir: SourceDir = None,
+    ref: Ref = None,
+    accept_falls: Annotated[str, typer.Option(envvar="GAMEBOT_ACCEPT_FALLS")] = "",
+    target_layer: TargetLayer = "gold",
     force: Annotated[bool, typer.Option(envvar="GAMEBOT_FORCE")] = False,
 ) -> None:
     """Set up what is missing, run the pipeline to its end and show what came of it."""
+    _run(
+        source=source,
+        source_dir=source_dir,
+        ref=ref,
+        accept_falls=accept_falls.replace(",", " ").split(),
+        target_layer=target_layer,
+        force=force,
+    )
+
+
+@app.command()
+@explained
+def replay(
+    source_dir: SourceDir = None, ref: Ref = None, target_layer: TargetLayer = "gold"
+) -> None:
+    """Build and audit an earlier state of survivoR without showing it to readers."""
+    if not source_dir and not ref:
+        raise StateError("Name what to replay: make replay REF=<commit> or SOURCE_DIR=<folder>.")
+    _run(
+        source="directory" if source_dir else "upstream",
+        source_dir=source_dir,
+        ref=ref,
+        target_layer=target_layer,
+        publish=False,
+    )
+
+
+def _run(source_dir: Path | None, **options: Any) -> NoReturn:
     from pydantic import ValidationError
 
     from include.local.run import LocalRun, RunOptions
 
     try:
-        options = RunOptions(
-            source=source,
-            source_dir=source_dir.expanduser().absolute() if source_dir else None,
-            ref=ref,
-            target_layer=target_layer,
-            force=force,
+        chosen = RunOptions(
+            source_dir=source_dir.expanduser().absolute() if source_dir else None, **options
         )
-        options.request()
+        chosen.request()
     except ValidationError as error:
         problems = "; ".join(_told(problem) for problem in error.errors())
         raise StateError(f"These options do not fit together: {problems}") from None
-    raise typer.Exit(LocalRun(State.open(), console).execute(options))
+    raise typer.Exit(LocalRun(State.open(), console).execute(chosen))
 
 
 @app.command()
@@ -224,21 +265,36 @@ def debug() -> None:
 @app.command()
 @explained
 def releases() -> None:
-    """List the releases of the warehouse."""
-    from include.local.summary import render_releases
+    """List the releases of the warehouse, and what readers saw."""
+    from include.local.summary import render_history, render_releases
 
     with _running_databases().pipeline.connect(role=OWNER) as connection:
-        found = list_releases(connection)
+        found, events = list_releases(connection), list_events(connection)
     console.print(render_releases(found) if found else "There is no release yet: make run.")
+    if events:
+        console.print(render_history(events))
 
 
 @app.command()
 @explained
 def rollback(release: Annotated[int, typer.Argument(help="Number of the release.")]) -> None:
     """Show readers an earlier release again."""
+    _show(release, roll_back)
+
+
+@app.command()
+@explained
+def publish(release: Annotated[int, typer.Argument(help="Number of the replay.")]) -> None:
+    """Show readers a replay."""
+    _show(release, publish_replay)
+
+
+def _show(release: int, show: Callable[..., tuple[str, ...]]) -> None:
     with _running_databases().pipeline.connect(role=OWNER) as connection:
-        layers = roll_back(connection, release)
-    console.print(f"Readers see release {release} in {', '.join(layers)}.")
+        started = time.perf_counter()
+        layers = show(connection, release, done_by=getpass.getuser())
+        seconds = time.perf_counter() - started
+    console.print(f"Readers see release {release} in {', '.join(layers)}: it took {seconds:.2f} s.")
 
 
 @app.command()

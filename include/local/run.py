@@ -40,7 +40,9 @@ class RunOptions(BaseModel):
     ref: str | None = None
     source_dir: Path | None = None
     target_layer: Layer = "gold"
+    accept_falls: list[str] = []
     force: bool = False
+    publish: bool = True
 
     def request(self) -> SourceRequest:
         """Return the part that says where the data comes from."""
@@ -87,7 +89,7 @@ class LocalRun:
                     self._databases.pipeline,
                     options.request(),
                     target_layer=options.target_layer,
-                    force=options.force,
+                    force=options.force or not options.publish,
                 )
             self._console.print(escape(detection.summary))
             if not detection.changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 
@@ -10,11 +11,14 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from include.warehouse.history import ReleaseEvent
 from include.warehouse.releases import Release
 from include.warehouse.summary import ReleaseSummary
 
 PROBLEMS_SHOWN = 10
 PROBLEM_LENGTH = 240
+EVENTS_SHOWN = 10
+EVENT_WORDS = {"published": "release {}", "rolled_back": "back to release {}"}
 OUTCOMES = ("passed", "warned", "failed", "error")
 TOOLS = {"dbt": "dbt tests", "soda": "Soda checks", "great_expectations": "Great Expectations"}
 STATE_STYLES = {"published": "bold green", "failed": "red", "building": "yellow"}
@@ -54,24 +58,51 @@ def render_places(artifacts: Path, *, ui_is_running: bool) -> RenderableType:
 
 def render_releases(releases: Iterable[Release]) -> RenderableType:
     """List releases, newest first."""
-    table = _table("Release", "State", "Source", "Up to", "Readers see", "Published", "Note")
+    table = _table("Release", "State", "Source", "Up to", "Readers see", "Opened", "For", "Note")
     for release in releases:
+        state = f"{release.state}, replay" if release.is_replay else release.state
         table.add_row(
             str(release.release_id),
-            f"[{STATE_STYLES.get(release.state, 'default')}]{release.state}[/]",
+            f"[{STATE_STYLES.get(release.state, 'default')}]{state}[/]",
             escape(f"{release.source_kind} {release.source_version[:12]}"),
             release.target_layer,
             ", ".join(release.shown_layers),
-            f"{release.published_at:%Y-%m-%d %H:%M}" if release.published_at else "",
+            f"{release.opened_at:%Y-%m-%d %H:%M}",
+            escape(_trigger(release)),
             escape(_first_line(release.failure) or _gone(release)),
         )
     return table
+
+
+def render_history(events: Iterable[ReleaseEvent]) -> RenderableType:
+    """List the newest publications and rollbacks."""
+    table = _table("What readers saw", "Since", "Layers", "By", "Waited for readers")
+    for event in islice(events, EVENTS_SHOWN):
+        table.add_row(
+            EVENT_WORDS[event.event].format(event.release_id),
+            f"{event.happened_at:%Y-%m-%d %H:%M:%S}",
+            ", ".join(event.layers),
+            escape(event.done_by or event.login or ""),
+            "" if event.waited_seconds is None else f"{event.waited_seconds:.1f} s",
+        )
+    return Group("", table)
+
+
+def _trigger(release: Release) -> str:
+    how = (release.run_type or release.triggered_by).replace("_", " ")
+    return f"{how}, {release.triggering_user}" if release.triggering_user else how
 
 
 def _headline(release: Release) -> str:
     number = f"Release {release.release_id}"
     if release.state == "published":
         return f"[bold green]{number} is published[/]"
+    if release.state == "audited" and release.is_replay:
+        return (
+            f"[bold green]{number} is a replay, and passed its audits[/]\n"
+            f"  What readers see did not change; make publish RELEASE={release.release_id} shows "
+            "it to them."
+        )
     # The rest of a long reason stands below, among the checks and the failed tasks.
     reason = escape(_first_line(release.failure) or f"it is {release.state}")
     return f"[bold red]{number} is not published[/]: {reason}\n  What readers see did not change."

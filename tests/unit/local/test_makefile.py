@@ -47,7 +47,7 @@ def given(checkout: Path, *arguments: str, **settings: str) -> dict[str, str]:
 
 
 def test_a_choice_is_heard_from_the_shell_and_from_makes_own_arguments(checkout: Path) -> None:
-    names = ("SOURCE", "SOURCE_DIR", "REF", "TARGET_LAYER", "FORCE")
+    names = ("SOURCE", "SOURCE_DIR", "REF", "ACCEPT_FALLS", "TARGET_LAYER", "FORCE")
     expected = {f"GAMEBOT_{name}": f"a {name}" for name in names}
     assert given(checkout, "run", **expected) == expected
     assert given(checkout, "run", *(f"{name}=a {name}" for name in names)) == expected
@@ -59,6 +59,13 @@ def test_makes_own_argument_wins_and_an_empty_one_is_none(checkout: Path) -> Non
     assert given(checkout, "run", "SOURCE=snapshot", **settings) == {"GAMEBOT_SOURCE": "snapshot"}
     assert given(checkout, "run", "SOURCE=", **settings) == settings
     assert given(checkout, "run") == {}
+
+
+def test_a_replay_is_of_what_the_command_names(checkout: Path) -> None:
+    """The shell's own GAMEBOT_REF, set for another run, decided what was built."""
+    assert given(checkout, "replay", "REF=4f8", GAMEBOT_SOURCE_DIR="a folder") == {
+        "GAMEBOT_REF": "4f8"
+    }
 
 
 def test_clean_works_most_of_all_when_the_environment_is_broken(checkout: Path) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from include.local.summary import PROBLEMS_SHOWN, render_places, render_releases, render_summary
+from include.local.summary import (
+    PROBLEMS_SHOWN,
+    render_history,
+    render_places,
+    render_releases,
+    render_summary,
+)
+from include.warehouse.history import ReleaseEvent
 from include.warehouse.releases import Release
 from include.warehouse.summary import ReleaseSummary
 
@@ -28,8 +35,12 @@ def release(**changes: Any) -> Release:
         "source_note": None,
         "code_fingerprint": "code",
         "target_layer": "gold",
+        "is_replay": False,
         "triggered_by": "a test",
+        "run_type": "asset_triggered",
+        "triggering_user": None,
         "opened_at": WHEN,
+        "active_at": WHEN,
         "built_at": WHEN,
         "audited_at": WHEN,
         "published_at": WHEN,
@@ -104,6 +115,38 @@ def test_releases_are_listed_with_the_reason_of_a_failure() -> None:
             [release(), release(release_id=6, state="failed", failure="why\nmore", shown_layers=[])]
         )
     )
-    assert "published" in text and "2026-06-12 10:00" in text
+    assert "published" in text and "2026-06-12 10:00" in text and "asset triggered" in text
     assert "bronze, silver, gold" in text
     assert "why" in text and "more" not in text
+
+
+def test_a_replay_is_not_taken_for_a_failure_and_says_how_to_publish_it() -> None:
+    replay = release(state="audited", is_replay=True, published_at=None)
+    text = shown(render_summary(summary(release=replay), {}))
+    assert "Release 7 is a replay, and passed its audits" in text
+    assert "make publish RELEASE=7" in text
+    by_hand = replay.model_copy(update={"run_type": "manual", "triggering_user": "ana"})
+    listed = shown(render_releases([by_hand]))
+    assert "audited, replay" in listed and "manual, ana" in listed
+
+
+def test_what_readers_saw_is_listed_with_who_changed_it() -> None:
+    rows = [("rolled_back", 41, "ana"), ("published", 42, "scheduled__2026-06-12")]
+    events = [
+        ReleaseEvent.model_validate(
+            {
+                "release_id": number,
+                "event": event,
+                "layers": ["bronze"],
+                "happened_at": WHEN,
+                "done_by": who,
+                "login": "pipeline",
+                "waited_seconds": 2.04,
+                "detail": None,
+            }
+        )
+        for event, number, who in rows
+    ]
+    lines = [" ".join(line.split()) for line in shown(render_history(events)).splitlines()]
+    assert "back to release 41 2026-06-12 10:00:00 bronze ana 2.0 s" in lines
+    assert "release 42 2026-06-12 10:00:00 bronze scheduled__2026-06-12 2.0 s" in lines
