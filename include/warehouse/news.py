@@ -11,7 +11,7 @@ def release_news(connection: psycopg.Connection, release_id: int) -> list[str]:
     Args:
         connection: acting as `gamebot_owner`.
         release_id: a release; compared with the newest one published before it. The first has no
-            news, since all of it is.
+            news, since all of it is, and a replay none, since all of it is old.
     """
     with connection.transaction():
         found = connection.execute(
@@ -19,7 +19,7 @@ def release_news(connection: psycopg.Connection, release_id: int) -> list[str]:
             with previous as (
                 select max(release_id) as release_id
                 from ops.releases
-                where release_id < %(release)s and published_at is not null
+                where release_id < %(release)s and published_at is not null and not is_replay
             ),
 
             warnings as (
@@ -51,6 +51,7 @@ def release_news(connection: psycopg.Connection, release_id: int) -> list[str]:
             cross join previous
             where
                 findings.release_id = %(release)s
+                and findings.release_id not in (select release_id from ops.releases where is_replay)
                 and previous.release_id is not null
                 and findings.subject not in (
                     select known.subject from findings as known

@@ -49,3 +49,5 @@ def test_only_what_the_release_published_before_did_not_have_is_news(
             "upstream: castaways.pronouns - new column (loaded as text)",
             "warning: votes - nobody votes twice (1 row)",
         ]
+        connection.execute("update ops.releases set is_replay = true where release_id = 3")
+        assert release_news(connection, 3) == []
