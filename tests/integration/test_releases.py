@@ -360,25 +360,25 @@ def test_a_replay_is_published_on_purpose_and_only_with_its_audits(
     warehouse: ConnectionSettings,
     build: Callable[..., int],
 ) -> None:
+    newest = build()
+    publish_release(owner, newest)
     replay = build(is_replay=True)
     with pytest.raises(ReleaseError, match="is building, not audited"):
         publish_replay(owner, replay)
     publish(warehouse, replay)
-    newer = build()
-    publish_release(owner, newer)
     publish_replay(owner, replay, done_by="ana")
     assert reader.execute("select release from bronze.things").fetchall() == [(replay,)]
     # The next night still knows the newest data, and leaves the choice alone.
-    newest = newest_release(owner)
-    assert newest and newest.release_id == newer
-    roll_back(owner, newer)
+    known = newest_release(owner)
+    assert known and known.release_id == newest
+    roll_back(owner, newest)
     roll_back(owner, replay)
 
     unaudited = build(is_replay=True, results=[])
     with pytest.raises(ReleaseError, match="not audited by"):
         publish_replay(owner, unaudited)
     with pytest.raises(ReleaseError, match="is superseded and no replay"):
-        publish_replay(owner, newer)
+        publish_replay(owner, newest)
 
 
 def test_a_replay_that_fails_is_closed_like_any_other(
