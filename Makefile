@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test mutants lint audit lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test fuzz mutants lint audit lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ repairs: environments ## date the seed upstream_repairs anew [SNAPSHOTS=folder o
 test: environments ## run all tests [ARGS="tests/unit -x"]
 	@$(ENVIRONMENTS) baseline
 	@.venv/bin/python -m pytest -q $(ARGS)
+
+fuzz: export FUZZ_FILES := $(or $(FILES),20000)
+fuzz: environments ## make up damaged .rda files for the reader, other ones each time [FILES=20000]
+	@.venv/bin/python -m pytest -q --hypothesis-show-statistics tests/unit/ingestion/test_reader_fuzz.py $(ARGS)
 
 mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]
 	@.venv/bin/python -m pytest -q -s tests/integration/mutations $(ARGS)

@@ -179,7 +179,7 @@ def _write_table(
         sql.SQL("create table {} ({})").format(target, sql.SQL(", ").join(definitions))
     )
     columns = [
-        _sql_values(table.frame[column], kind) if column in table.frame else repeat(None)
+        sql_values(table.frame[column], kind) if column in table.frame else repeat(None)
         for column, kind in shape.columns.items()
     ]
     rows = zip(*columns, range(1, shape.rows + 1), repeat(release_id), strict=False)
@@ -194,7 +194,7 @@ def _write_table(
     connection.execute(sql.SQL("analyze {}").format(target))
 
 
-def _sql_values(values: pd.Series, kind: ColumnType) -> list[Any]:
+def sql_values(values: pd.Series, kind: ColumnType) -> list[Any]:
     """Return Python values for COPY, None for what is missing.
 
     A double that is not a number (R's NaN, as in the mean of no values) is missing too: `is.na()`

@@ -5,7 +5,7 @@ rdata (MIT) takes 20 to 45 times as long. The format is small: XDR serialisation
 gzip, bzip2, xz or nothing. The tests compare this module with rdata.
 
 A file is foreign input. Nothing in it is executed, no length is believed beyond the bytes that are
-there, and decompressed size and nesting are limited.
+there, and everything that a small file could make large is limited: see the limits below.
 """
 
 from __future__ import annotations
@@ -24,8 +24,16 @@ import pandas as pd
 
 RType = Literal["logical", "integer", "double", "character", "factor", "Date"]
 
-MAX_BYTES = 256 * 1024 * 1024
+# Each limit with what the most demanding of upstream's files needs.
+MAX_BYTES = 64 * 2**20  # decompressed: 15 million, challenge_summary
+MAX_RATIO = 500  # decompressed to compressed: 126, the same file
+RATIO_FREE_BYTES = 2**20  # a small file may repeat itself as it likes
+MAX_OBJECTS = 10_000  # vectors, pairs, names: 72, castaway_scores; each costs 30 times its bytes
+MAX_TEXTS = 200_000  # different texts: 6,592, castaway_details; each costs 20 times its bytes
+MAX_COLUMNS = 300  # 58, castaway_scores; a row of more texts no longer fits a page of Postgres
+MAX_NAME_BYTES = 63  # Postgres cuts what is longer, and two names may become one
 MAX_DEPTH = 32
+XZ_MEMORY = 128 * 2**20  # R compresses with xz -9, whose dictionary has 64 MiB
 
 # Type codes of R's serialisation format.
 NIL, SYMBOL, PAIRLIST, CHAR, LOGICAL, INTEGER, DOUBLE = 0, 1, 2, 9, 10, 13, 14
@@ -83,6 +91,12 @@ class _Malformed(Exception):
     """The reason, without the file's name, that the bytes cannot be read."""
 
 
+def shown(text: object, length: int = 60) -> str:
+    """Quote foreign text for a message: in one line, without control characters, not too long."""
+    quoted = ascii(text[: 2 * length] if isinstance(text, str | bytes) else text)
+    return quoted if len(quoted) <= length else f"{quoted[: length - 1]}…"
+
+
 def read_table(path: Path, max_bytes: int = MAX_BYTES) -> Table:
     """Read the one data frame of an .rda file.
 
@@ -113,17 +127,20 @@ def _decompress(data: bytes, max_bytes: int) -> bytes:
     elif data.startswith(b"BZh"):
         decompressor = bz2.BZ2Decompressor()
     elif data.startswith(b"\xfd7zXZ\x00"):
-        decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=max_bytes)
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
     else:
         raise _Malformed("it is not an R data file")
+    limit = min(max_bytes, max(RATIO_FREE_BYTES, MAX_RATIO * len(data)))
     try:
-        content: bytes = decompressor.decompress(data, max_bytes + 1)
+        content: bytes = decompressor.decompress(data, limit + 1)
     except (zlib.error, OSError, EOFError, lzma.LZMAError) as error:
         raise _Malformed(f"its compressed content is damaged ({error})") from error
-    if len(content) > max_bytes:
-        raise _Malformed(f"it decompresses to more than {max_bytes:,} bytes")
+    if len(content) > limit:
+        raise _Malformed(f"its {len(data):,} bytes decompress to more than {limit:,}")
     if not decompressor.eof:
         raise _Malformed("it is truncated")
+    if decompressor.unused_data:
+        raise _Malformed(f"{len(decompressor.unused_data):,} bytes follow its compressed content")
     return content
 
 
@@ -133,7 +150,9 @@ class _Stream:
     def __init__(self, data: bytes, max_bytes: int) -> None:
         self.data = data
         self.at = 0
-        self.max_bytes = max_bytes
+        self.objects_left = MAX_OBJECTS
+        # Compact sequences are the only vectors that cost memory without costing bytes of the file.
+        self.sequence_numbers_left = max_bytes // 8
         self.native_encoding = "utf-8"
         self.references: list[Any] = []
         self.known_strings: dict[bytes, str] = {}
@@ -146,7 +165,7 @@ class _Stream:
         version, _, _ = self.integer(), self.integer(), self.integer()
         if version == 3:
             encoding = self.take(self.integer()).decode("ascii", "replace").upper()
-            self.native_encoding = NATIVE_ENCODINGS.get(encoding, encoding)
+            self.native_encoding = NATIVE_ENCODINGS.get(encoding, shown(encoding))
         elif version != 2:
             raise _Malformed(f"its serialisation version {version} is unknown")
         objects = self.item()
@@ -174,10 +193,19 @@ class _Stream:
             raise _Malformed("it is truncated, or claims a vector longer than the file")
         return length
 
+    def numbers(self, stored: str, kept: type[np.generic]) -> np.ndarray:
+        size = np.dtype(stored).itemsize
+        length = self.length(size)
+        self.at += length * size
+        return np.frombuffer(self.data, stored, length, self.at - length * size).astype(kept)
+
     def item(self, depth: int = 0) -> Any:
         """Read one R object: None, a symbol's name, a pairlist of (tag, value) or an `_Object`."""
         if depth > MAX_DEPTH:
             raise _Malformed(f"its objects are nested more than {MAX_DEPTH} deep")
+        self.objects_left -= 1
+        if self.objects_left < 0:
+            raise _Malformed(f"it holds more than {MAX_OBJECTS:,} objects")
         flags = self.integer()
         kind = flags & 0xFF
         if kind in (NIL, NIL_VALUE):
@@ -201,9 +229,9 @@ class _Stream:
             return self.altrep(depth)
         values: Any
         if kind in (LOGICAL, INTEGER):
-            values = np.frombuffer(self.take(4 * self.length(4)), ">i4").astype(np.int32)
+            values = self.numbers(">i4", np.int32)
         elif kind == DOUBLE:
-            values = np.frombuffer(self.take(8 * self.length(8)), ">f8").astype(np.float64)
+            values = self.numbers(">f8", np.float64)
         elif kind == STRING:
             values = self.strings(self.length(8))
         elif kind == LIST:
@@ -239,26 +267,30 @@ class _Stream:
         information, state = self.item(depth + 1), self.item(depth + 1)
         attributes = self.attribute_list(depth)
         form = information[0][1] if isinstance(information, list) and information else None
+        if not isinstance(form, str):
+            raise _Malformed("it holds a vector in a compact form without a name")
         if form in ("compact_intseq", "compact_realseq"):
             if not isinstance(state, _Object) or state.kind != DOUBLE or len(state.values) != 3:
                 raise _Malformed("it holds a sequence without count, start and step")
             count, start, step = (float(number) for number in state.values)
-            # The only vectors that cost memory without costing bytes of the file.
-            if not 0 <= count <= self.max_bytes / 64 or not np.isfinite(start + step):
-                raise _Malformed(f"it claims a sequence of {count:,.0f} numbers")
+            if not 0 <= count <= self.sequence_numbers_left:
+                raise _Malformed(f"it claims a sequence of {count:,.10g} numbers")
+            if step not in (1, -1) or not abs(start) < 2**53:
+                raise _Malformed("it holds a sequence that R would not make")
+            self.sequence_numbers_left -= int(count)
             sequence = start + step * np.arange(int(count))
             if form == "compact_realseq":
                 return _Object(DOUBLE, sequence, attributes)
             if not np.all(np.abs(sequence) < -NA_INTEGER):
                 raise _Malformed("it holds a sequence of integers that are too large")
             return _Object(INTEGER, sequence.astype(np.int32), attributes)
-        if isinstance(form, str) and form.startswith("wrap_"):
+        if form.startswith("wrap_"):
             wrapped = state[0][1] if isinstance(state, list) and state else None
             if isinstance(state, _Object) and state.kind == LIST and state.values:
                 wrapped = state.values[0]
             if isinstance(wrapped, _Object):
                 return _Object(wrapped.kind, wrapped.values, wrapped.attributes | attributes)
-        raise _Malformed(f"it holds a vector in the unsupported compact form {str(form)[:40]!r}")
+        raise _Malformed(f"it holds a vector in the unsupported compact form {shown(form)}")
 
     def strings(self, count: int) -> np.ndarray:
         """Read strings. One text is decoded and kept once however often it occurs."""
@@ -278,6 +310,8 @@ class _Stream:
                 key = data[at:end]
                 text = known.get(key)
                 if text is None:
+                    if len(known) == MAX_TEXTS:
+                        raise _Malformed(f"it holds more than {MAX_TEXTS:,} different texts")
                     text = known[key] = self.decode(key[8:], flags)
                 values[index] = text
             at = end
@@ -300,27 +334,33 @@ class _Stream:
                 raise LookupError
             return content.decode(encoding)
         except (UnicodeDecodeError, LookupError) as error:
-            raise _Malformed(f"the text {content[:40]!r} is not valid {encoding}") from error
+            raise _Malformed(f"the text {shown(content)} is not valid {encoding}") from error
 
 
 def _table(name: str, value: Any) -> Table:
     if not isinstance(value, _Object) or "data.frame" not in value.strings("class"):
-        raise _Malformed(f"its object {name!r} is not a data frame")
+        raise _Malformed(f"its object {shown(name)} is not a data frame")
     names = value.strings("names")
     if value.kind != LIST or not names or len(names) != len(value.values):
-        raise _Malformed(f"data frame {name!r} does not name its columns")
+        raise _Malformed(f"data frame {shown(name)} does not name its columns")
+    if len(names) > MAX_COLUMNS:
+        raise _Malformed(f"it has {len(names):,} columns, more than {MAX_COLUMNS}")
     if len(set(names)) != len(names) or not all(names):
-        raise _Malformed(f"data frame {name!r} has columns without a name or with the same name")
+        raise _Malformed(f"data frame {shown(name)} has columns without a name or of the same name")
     columns: dict[str, pd.Series] = {}
     r_types: dict[str, RType] = {}
     for column, vector in zip(names, value.values, strict=True):
         assert column is not None
+        if not column.isprintable():
+            raise _Malformed(f"the name of column {shown(column)} holds characters without a shape")
+        if len(column.encode()) > MAX_NAME_BYTES:
+            raise _Malformed(f"the name of column {shown(column)} is longer than Postgres keeps")
         try:
             r_types[column], columns[column] = _column(vector)
         except _Malformed as error:
-            raise _Malformed(f"column {column!r} {error}") from error
-    if len({len(series) for series in columns.values()}) != 1:
-        raise _Malformed(f"the columns of data frame {name!r} differ in length")
+            raise _Malformed(f"column {shown(column)} {error}") from error
+        if len(columns[column]) != len(columns[str(names[0])]):
+            raise _Malformed(f"the columns of data frame {shown(name)} differ in length")
     return Table(name, pd.DataFrame(columns), r_types)
 
 
@@ -337,10 +377,10 @@ def _column(vector: Any) -> tuple[RType, pd.Series]:
         missing = values == NA_INTEGER
     if "Date" in classes:
         return "Date", pd.Series(_dates(values, missing), dtype=object)
-    if "factor" in classes:
+    if "factor" in classes and vector.kind != DOUBLE:
         return "factor", pd.Series(_labels(values, missing, vector.strings("levels")), dtype=object)
     if classes:  # an integer64 or POSIXct is stored as a double but means something else
-        raise _Malformed(f"has the unsupported class {classes[0]!r}")
+        raise _Malformed(f"has the unsupported class {shown(classes[0])}")
     if vector.kind == LOGICAL:
         return "logical", pd.Series(pd.arrays.BooleanArray(values != 0, missing))
     if vector.kind == INTEGER:
@@ -348,16 +388,16 @@ def _column(vector: Any) -> tuple[RType, pd.Series]:
     return "double", pd.Series(pd.arrays.FloatingArray(values, missing))
 
 
-def _dates(days: np.ndarray, missing: np.ndarray) -> list[datetime.date | None]:
+def _dates(days: np.ndarray, missing: np.ndarray) -> np.ndarray:
     epoch = datetime.date(1970, 1, 1)
     absent = missing | np.isnan(days)
+    known, places = np.unique(np.floor(np.where(absent, 0, days)), return_inverse=True)
     try:
-        return [
-            None if skip else epoch + datetime.timedelta(days=float(np.floor(day)))
-            for day, skip in zip(days, absent, strict=True)
-        ]
+        dates = [epoch + datetime.timedelta(days=float(day)) for day in known]
     except OverflowError as error:
         raise _Malformed("holds a date outside the years 1 to 9999") from error
+    # NA takes the extra last date, None.
+    return np.array([*dates, None], dtype=object)[np.where(absent, len(dates), places)]
 
 
 def _labels(codes: np.ndarray, missing: np.ndarray, levels: list[str | None]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from include.ingestion.reader import Table, UnreadableFile, read_table
+from include.ingestion.reader import Table, UnreadableFile, read_table, shown
 from include.ingestion.sources.base import SourceFile
 
 SUFFIX = ".rda"
@@ -29,5 +29,5 @@ class RdaFiles:
         path = self.files[dataset].path
         table = read_table(path)
         if table.name != dataset:
-            raise UnreadableFile(path.name, f"it holds {table.name!r} instead of {dataset!r}")
+            raise UnreadableFile(path.name, f"it holds {shown(table.name)} instead of {dataset!r}")
         return table
