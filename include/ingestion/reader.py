@@ -94,7 +94,7 @@ class _Malformed(Exception):
 def shown(text: object, length: int = 60) -> str:
     """Quote foreign text for a message: in one line, without control characters, not too long."""
     quoted = ascii(text[: 2 * length] if isinstance(text, str | bytes) else text)
-    return quoted if len(quoted) <= length else f"{quoted[: length - 1]}…"
+    return quoted if len(quoted) <= length else f"{quoted[: length - 3]}..."
 
 
 def read_table(path: Path, max_bytes: int = MAX_BYTES) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from include.ingestion.reader import Table, UnreadableFile, read_table, shown
@@ -9,8 +11,28 @@ from include.ingestion.sources.base import SourceFile
 
 SUFFIX = ".rda"
 
-# The largest of upstream's files has half a megabyte.
-MAX_FILE_BYTES = 64 * 1024 * 1024
+# The largest of upstream's files has 0.4 million bytes, all 21 together 2 million.
+MAX_FILE_BYTES = 16 * 2**20
+MAX_TOTAL_BYTES = 64 * 2**20
+
+# Short enough for Postgres, and nothing that looks like another name or leads to another folder.
+_PLAIN_NAME = re.compile(rf"[A-Za-z]\w{{0,62}}{re.escape(SUFFIX)}", re.ASCII)
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a file's name is one that a dataset may have."""
+    return bool(_PLAIN_NAME.fullmatch(name))
+
+
+def unknown_datasets(names: Iterable[str], datasets: Collection[str]) -> list[str]:
+    """Return what is no dataset of the catalogue, named so that it can be shown and recorded."""
+    return sorted(
+        {
+            name.removesuffix(SUFFIX) if is_plain(name) else shown(name)
+            for name in names
+            if name.removesuffix(SUFFIX) not in datasets
+        }
+    )
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,34 @@
 
 `GAMEBOT_UPSTREAM_API_URL` and `GAMEBOT_UPSTREAM_RAW_URL` name a mirror; `GITHUB_TOKEN` raises
 GitHub's limit of requests and goes to the API only.
+
+Whoever answers is not trusted: every answer has a largest size and a deadline, is never unpacked,
+and redirects lead to the same server or to GitHub. A file is taken when git's hash of it is right.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
-import time
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tenacity import (
-    Retrying,
+    AsyncRetrying,
     retry_if_exception_type,
     stop_after_attempt,
     wait_exponential,
     wait_random,
 )
 
+from include.ingestion.reader import shown
 from include.ingestion.sources.base import (
     ResolvedSource,
     SourceError,
@@ -33,7 +38,14 @@ from include.ingestion.sources.base import (
     files_fingerprint,
     git_blob_sha1,
 )
-from include.ingestion.sources.rda import MAX_FILE_BYTES, SUFFIX, RdaFiles
+from include.ingestion.sources.rda import (
+    MAX_FILE_BYTES,
+    MAX_TOTAL_BYTES,
+    SUFFIX,
+    RdaFiles,
+    is_plain,
+    unknown_datasets,
+)
 
 REPOSITORY = "doehm/survivoR"
 BRANCH = "master"
@@ -42,11 +54,20 @@ FOLDER = "data"
 API_URL = "https://api.github.com"
 RAW_URL = "https://raw.githubusercontent.com"
 
+# Where GitHub itself may send a request on to.
+GITHUB_HOSTS = {"api.github.com", "github.com", "raw.githubusercontent.com"}
+MAX_REDIRECTS = 3
+
 ATTEMPTS = 3
 BACKOFF_SECONDS = 0.5
 CONCURRENT_DOWNLOADS = 4
-FILE_SECONDS = 120  # a server that sends byte after byte never meets a read timeout
 TIMEOUT = httpx.Timeout(connect=5, read=20, write=20, pool=60)
+# A server that sends byte after byte never meets a read timeout: what one answer, and all files
+# together, may take.
+API_SECONDS = 30
+FILE_SECONDS = 120
+FETCH_SECONDS = 900
+API_BYTES = 2**20  # the listing of data/ has 7,000 bytes
 
 # What passes or can be got round; everything else, such as 404, is an answer.
 TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
@@ -60,10 +81,22 @@ class _Transient(Exception):
     """An attempt failed in a way that another attempt may not."""
 
 
-@dataclass(frozen=True)
-class _Blob:
-    sha1: str
-    size: int
+class _Entry(BaseModel):
+    """A line of GitHub's listing of a folder."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    path: str
+    type: str
+    sha: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    size: Annotated[int, Field(ge=0)] = 0
+
+
+class _Listing(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    tree: list[_Entry]
+    truncated: bool = False
 
 
 def resolve(ref: str | None = None) -> ResolvedSource:
@@ -73,15 +106,20 @@ def resolve(ref: str | None = None) -> ResolvedSource:
         SourceUnavailable: GitHub cannot be reached, answers with an error, or refuses.
         SourceError: there is no such commit, or it holds no data.
     """
-    with _client() as client:
-        commit = _commit(client, ref or BRANCH)
-        blobs = _data_files(client, commit)
+
+    async def find() -> tuple[str, dict[str, _Entry]]:
+        async with _client() as client:
+            commit = await _commit(client, ref or BRANCH)
+            return commit, await _data_files(client, commit)
+
+    commit, listed = asyncio.run(find())
+    blobs = {name: entry.sha for name, entry in listed.items() if is_plain(name)}
     return ResolvedSource(
         kind="upstream",
         version=commit,
         location=f"github.com/{REPOSITORY}/tree/{commit}/{FOLDER}",
         commit=commit,
-        fingerprint=files_fingerprint({name: blob.sha1 for name, blob in blobs.items()}),
+        fingerprint=files_fingerprint(blobs),
     )
 
 
@@ -97,122 +135,211 @@ def fetch(
         SourceUnavailable: GitHub cannot be reached, or keeps sending something else than the file.
         SourceError: a file of the commit is missing or too large.
     """
-    with _client() as client:
-        blobs = _data_files(client, source.version)
-        wanted = sorted(name for name in blobs if name.removesuffix(SUFFIX) in datasets)
+    return asyncio.run(_fetch(source.version, datasets, into, on_progress))
 
-        def download(name: str) -> SourceFile:
-            return _download(client, source.version, name, blobs[name], into / name)
 
-        files = {}
-        with ThreadPoolExecutor(CONCURRENT_DOWNLOADS, "download") as pool:
+async def _fetch(
+    commit: str, datasets: Collection[str], into: Path, on_progress: Callable[[str], None]
+) -> RdaFiles:
+    tasks: dict[str, asyncio.Task[SourceFile]] = {}
+    files = {}
+    try:
+        async with asyncio.timeout(FETCH_SECONDS), _client() as client:
+            listed = await _data_files(client, commit)
+            wanted = [name for name in sorted(datasets) if f"{name}{SUFFIX}" in listed]
+            _refuse_oversize([listed[f"{name}{SUFFIX}"] for name in wanted])
+            free = asyncio.Semaphore(CONCURRENT_DOWNLOADS)
+
+            async def download(entry: _Entry) -> SourceFile:
+                async with free:
+                    return await _download(client, commit, entry, into / entry.path)
+
             try:
-                for name, file in zip(wanted, pool.map(download, wanted), strict=True):
-                    files[name.removesuffix(SUFFIX)] = file
-                    on_progress(f"files  {len(files):2}/{len(wanted)}  {name}  {file.size:,} bytes")
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    names = (name.removesuffix(SUFFIX) for name in blobs)
-    return RdaFiles(files, sorted(name for name in names if name not in datasets))
+                for name in wanted:
+                    tasks[name] = asyncio.create_task(download(listed[f"{name}{SUFFIX}"]))
+                for number, (name, task) in enumerate(tasks.items(), start=1):
+                    file = files[name] = await task
+                    on_progress(
+                        f"files  {number:2}/{len(wanted)}  {name}{SUFFIX}  {file.size:,} bytes"
+                    )
+            finally:
+                for task in tasks.values():
+                    task.cancel()
+                await asyncio.gather(*tasks.values(), return_exceptions=True)
+    except TimeoutError as error:
+        raise SourceUnavailable(
+            f"The files of commit {commit} did not arrive within {FETCH_SECONDS} seconds."
+        ) from error
+    return RdaFiles(files, unknown_datasets(listed, datasets))
 
 
-def _client() -> httpx.Client:
-    return httpx.Client(
-        timeout=TIMEOUT, follow_redirects=True, headers={"User-Agent": "gamebot-warehouse"}
-    )
+def _refuse_oversize(entries: list[_Entry]) -> None:
+    for entry in entries:
+        if entry.size > MAX_FILE_BYTES:
+            raise SourceError(f"{entry.path} has {entry.size:,} bytes, more than {MAX_FILE_BYTES:,}.")
+    if (total := sum(entry.size for entry in entries)) > MAX_TOTAL_BYTES:
+        raise SourceError(f"The files have {total:,} bytes, more than {MAX_TOTAL_BYTES:,}.")
+
+
+def _client() -> httpx.AsyncClient:
+    # Redirects are followed by hand. A server that packs its answer could make it any size.
+    headers = {"User-Agent": "gamebot-warehouse", "Accept-Encoding": "identity"}
+    return httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, headers=headers)
 
 
 def _url(setting: str, default: str) -> str:
     return (os.environ.get(setting) or default).rstrip("/")
 
 
-def _commit(client: httpx.Client, ref: str) -> str:
-    if not re.fullmatch(r"[\w./-]{1,200}", ref) or ".." in ref:
+async def _commit(client: httpx.AsyncClient, ref: str) -> str:
+    if not re.fullmatch(r"[\w./-]{1,200}", ref, re.ASCII) or ".." in ref:
         raise SourceError(f"{ref!r} is not a commit, branch or tag of {REPOSITORY}.")
-    response = _api(client, f"commits/{ref}", "application/vnd.github.sha", missing=f"ref {ref!r}")
-    commit = response.text.strip()
+    answer = await _api(client, f"commits/{ref}", "application/vnd.github.sha", f"ref {ref!r}")
+    commit = answer.decode("ascii", "replace").strip()
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise SourceUnavailable(
-            f"{response.url.host} answers {commit[:80]!r} instead of a commit. Is "
+            f"{_api_host()} answers {shown(commit)} instead of a commit. Is "
             "GAMEBOT_UPSTREAM_API_URL right, and does no proxy stand in between?"
         )
     return commit
 
 
-def _data_files(client: httpx.Client, commit: str) -> dict[str, _Blob]:
-    """List the .rda files of the commit."""
-    root = _tree(client, commit, f"commit {commit}")
-    folder = next((entry for entry in root if entry["path"] == FOLDER), None)
+async def _data_files(client: httpx.AsyncClient, commit: str) -> dict[str, _Entry]:
+    """List the .rda files of the commit, by name."""
+    root = await _tree(client, commit, f"commit {commit}")
+    folder = next((entry for entry in root if entry.path == FOLDER), None)
     if folder is None:
         raise SourceError(f"Commit {commit} of {REPOSITORY} has no folder {FOLDER}/.")
-    blobs = {
-        entry["path"]: _Blob(entry["sha"], entry["size"])
-        for entry in _tree(client, folder["sha"], f"folder {FOLDER}/ of commit {commit}")
-        if entry["type"] == "blob" and re.fullmatch(rf"\w+{re.escape(SUFFIX)}", entry["path"])
-    }
-    if not blobs:
+    files = [
+        entry
+        for entry in await _tree(client, folder.sha, f"folder {FOLDER}/ of commit {commit}")
+        if entry.type == "blob" and entry.path.lower().endswith(SUFFIX)
+    ]
+    if not files:
         raise SourceError(f"Commit {commit} of {REPOSITORY} holds no {SUFFIX} file in {FOLDER}/.")
-    return blobs
+    twice = [name for name, times in Counter(entry.path for entry in files).items() if times > 1]
+    if twice:
+        raise SourceUnavailable(f"{_api_host()} lists {shown(twice[0])} more than once.")
+    return {entry.path: entry for entry in files}
 
 
-def _tree(client: httpx.Client, sha: str, what: str) -> list[dict[str, Any]]:
-    response = _api(client, f"git/trees/{sha}", "application/vnd.github+json", missing=what)
+async def _tree(client: httpx.AsyncClient, sha: str, what: str) -> list[_Entry]:
+    answer = await _api(client, f"git/trees/{sha}", "application/vnd.github+json", what)
     try:
-        listing = response.json()
-        entries: list[dict[str, Any]] = listing["tree"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceUnavailable(f"{response.url.host} sent no listing of {what}.") from error
-    if listing.get("truncated"):
+        listing = _Listing.model_validate_json(answer)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise SourceUnavailable(
+            f"{_api_host()} sent no listing of {what} ({place} {problem['msg']}). Does a proxy "
+            "stand in between?"
+        ) from error
+    if listing.truncated:
         raise SourceError(f"The listing of {what} is incomplete: it holds too many files.")
-    return entries
+    return listing.tree
 
 
-def _api(client: httpx.Client, path: str, accept: str, missing: str) -> httpx.Response:
-    url = f"{_url('GAMEBOT_UPSTREAM_API_URL', API_URL)}/repos/{REPOSITORY}/{path}"
+def _api_url() -> str:
+    return f"{_url('GAMEBOT_UPSTREAM_API_URL', API_URL)}/repos/{REPOSITORY}"
+
+
+def _api_host() -> str:
+    return _host(_api_url())
+
+
+def _host(url: str | httpx.URL) -> str:
+    """Tell the server's name only: an address may hold a password."""
+    try:
+        return urlsplit(str(url)).hostname or "An address without a server"
+    except ValueError:
+        return "What is no address"
+
+
+async def _api(client: httpx.AsyncClient, path: str, accept: str, what: str) -> bytes:
+    url = f"{_api_url()}/{path}"
     headers = {"Accept": accept}
     if token := os.environ.get("GITHUB_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
 
-    def attempt() -> httpx.Response:
-        response = client.get(url, headers=headers)
-        _raise_for_status(response, missing)
-        return response
+    async def attempt() -> bytes:
+        content, _ = await _get(client, url, headers, what, API_BYTES, API_SECONDS)
+        return content
 
-    return _with_retries(attempt, url)
+    return await _with_retries(attempt, url)
 
 
-def _download(client: httpx.Client, commit: str, name: str, blob: _Blob, path: Path) -> SourceFile:
-    if blob.size > MAX_FILE_BYTES:
-        raise SourceError(f"{name} has {blob.size:,} bytes, more than {MAX_FILE_BYTES:,}.")
+async def _download(
+    client: httpx.AsyncClient, commit: str, entry: _Entry, path: Path
+) -> SourceFile:
+    name = entry.path
     url = f"{_url('GAMEBOT_UPSTREAM_RAW_URL', RAW_URL)}/{REPOSITORY}/{commit}/{FOLDER}/{name}"
 
-    def attempt() -> SourceFile:
-        content = bytearray()
-        deadline = time.monotonic() + FILE_SECONDS
-        with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
-            _raise_for_status(response, f"{name} of commit {commit}")
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > blob.size:
-                    raise _Transient(f"it sends more than the {blob.size:,} bytes of {name}")
-                if time.monotonic() > deadline:
-                    raise _Transient(f"{name} takes longer than {FILE_SECONDS} seconds")
-        if git_blob_sha1(bytes(content)) != blob.sha1:
+    async def attempt() -> SourceFile:
+        content, etag = await _get(
+            client, url, {}, f"{name} of commit {commit}", entry.size, FILE_SECONDS
+        )
+        if git_blob_sha1(content) != entry.sha:
             raise _Transient(
-                f"{name} arrived with {len(content):,} of {blob.size:,} bytes"
-                if len(content) < blob.size
+                f"{name} arrived with {len(content):,} of {entry.size:,} bytes"
+                if len(content) < entry.size
                 else f"{name} arrived with other content than the commit's"
             )
         path.write_bytes(content)
-        return SourceFile(
-            path=path,
-            sha256=hashlib.sha256(content).hexdigest(),
-            etag=response.headers.get("ETag"),
-            size=len(content),
-        )
+        digest = hashlib.sha256(content).hexdigest()
+        return SourceFile(path=path, sha256=digest, etag=etag, size=len(content))
 
-    return _with_retries(attempt, url)
+    return await _with_retries(attempt, url)
+
+
+async def _get(
+    client: httpx.AsyncClient,
+    url: str,
+    headers: dict[str, str],
+    what: str,
+    max_bytes: int,
+    seconds: float,
+) -> tuple[bytes, str | None]:
+    """Make one attempt at an answer; returns it with its ETag."""
+    request = client.build_request("GET", url, headers=headers)
+    try:
+        async with asyncio.timeout(seconds):
+            for _ in range(MAX_REDIRECTS + 1):
+                response = await client.send(request, stream=True)
+                try:
+                    if response.next_request is None:
+                        _raise_for_status(response, what)
+                        etag = response.headers.get("ETag", "")[:200] or None
+                        return await _body(response, what, max_bytes), etag
+                    _refuse_foreign(httpx.URL(url), response.next_request.url)
+                    request = response.next_request
+                finally:
+                    await response.aclose()
+    except TimeoutError as error:
+        raise _Transient(f"{what} takes longer than {seconds} seconds") from error
+    raise SourceUnavailable(f"{_host(url)} redirects {what} more than {MAX_REDIRECTS} times.")
+
+
+async def _body(response: httpx.Response, what: str, max_bytes: int) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise _Transient(f"{what} comes packed, which was not asked for")
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > max_bytes:
+            raise _Transient(f"it sends more than {max_bytes:,} bytes for {what}")
+    return bytes(content)
+
+
+def _refuse_foreign(asked: httpx.URL, target: httpx.URL) -> None:
+    """Allow a redirect to the same server, and to GitHub; httpx leaves the token behind there."""
+    same = (target.scheme, target.host, target.port) == (asked.scheme, asked.host, asked.port)
+    github = target.scheme == "https" and target.host in GITHUB_HOSTS and target.port is None
+    if not (same or github):
+        raise SourceUnavailable(
+            f"{_host(asked)} redirects to {shown(f'{target.scheme}://{target.host}')}, which is not "
+            "followed. Are GAMEBOT_UPSTREAM_API_URL and GAMEBOT_UPSTREAM_RAW_URL right, and does "
+            "no proxy stand in between?"
+        )
 
 
 def _raise_for_status(response: httpx.Response, missing: str) -> None:
@@ -236,9 +363,9 @@ def _raise_for_status(response: httpx.Response, missing: str) -> None:
         raise SourceError(f"{response.url.host} answers status {status} for {missing}.")
 
 
-def _with_retries(attempt: Callable[[], T], url: str) -> T:
+async def _with_retries(attempt: Callable[[], Awaitable[T]], url: str) -> T:
     try:
-        return Retrying(
+        return await AsyncRetrying(
             retry=retry_if_exception_type((_Transient, httpx.TransportError)),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_exponential(multiplier=BACKOFF_SECONDS) + wait_random(0, BACKOFF_SECONDS),
@@ -247,7 +374,7 @@ def _with_retries(attempt: Callable[[], T], url: str) -> T:
     except (_Transient, httpx.TransportError) as error:
         reason = str(error) or type(error).__name__
         raise SourceUnavailable(
-            f"{httpx.URL(url).host} cannot be used, tried {ATTEMPTS} times: {reason}."
+            f"{_host(url)} cannot be used, tried {ATTEMPTS} times: {reason}."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceError(f"{url} cannot be fetched: {error}.") from error
+        raise SourceError(f"{_host(url)} cannot be asked: {error}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from include.ingestion.sources import (
     ResolvedSource,
     SourceError,
     SourceRequest,
+    directory,
     fetch,
     resolve_source,
 )
@@ -78,6 +80,76 @@ def test_a_file_that_holds_another_dataset_is_refused(survivor: Path, tmp_path: 
     fetched = fetch(resolved(survivor), ["castaways"], into, silent)
     with pytest.raises(UnreadableFile, match=r"castaways\.rda .* 'journeys' instead of"):
         fetched.read("castaways")
+
+
+# What a folder may hold that is no data
+
+
+def test_a_pipe_is_refused_and_not_waited_for(survivor: Path) -> None:
+    """Opening a pipe that nobody writes to blocks for ever."""
+    (survivor / "castaways.rda").unlink()
+    os.mkfifo(survivor / "castaways.rda")
+    with pytest.raises(SourceError, match=r"castaways\.rda is no regular file"):
+        resolved(survivor)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "/dev/zero", "../secret.rda"])
+def test_a_link_that_leads_out_of_the_folder_is_refused(survivor: Path, target: str) -> None:
+    (survivor.parent / "secret.rda").write_bytes(b"not for the warehouse")
+    (survivor / "castaways.rda").unlink()
+    (survivor / "castaways.rda").symlink_to(target)
+    with pytest.raises(SourceError, match=r"castaways\.rda is a link that leads out of its folder"):
+        resolved(survivor)
+
+
+def test_links_within_the_folder_are_files_and_broken_ones_are_named(survivor: Path) -> None:
+    before = resolved(survivor).fingerprint
+    (survivor / "castaways.rda").rename(survivor / "castaways.data")
+    (survivor / "castaways.rda").symlink_to("castaways.data")
+    assert resolved(survivor).fingerprint == before
+    (survivor / "castaways.data").unlink()
+    with pytest.raises(SourceError, match="cannot be read: No such file"):
+        resolved(survivor)
+
+
+def test_a_folder_named_as_a_file_is_refused(survivor: Path) -> None:
+    (survivor / "castaways.rda").unlink()
+    (survivor / "castaways.rda").mkdir()
+    with pytest.raises(SourceError, match=r"no regular file|Is a directory"):
+        resolved(survivor)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"master", b"\xff\xfe\x00", b"0" * 39, b"0" * 100_000, b"a" * 40 + b"\nERROR: lost"]
+)
+def test_a_commit_file_of_junk_is_refused(survivor: Path, junk: bytes) -> None:
+    (survivor / "COMMIT").write_bytes(junk)
+    with pytest.raises(SourceError, match="instead of a commit's 40 hexadecimal digits") as error:
+        resolved(survivor)
+    assert len(str(error.value)) < 300 and str(error.value).isprintable()
+
+
+def test_odd_names_are_recorded_and_never_read(survivor: Path, tmp_path: Path) -> None:
+    before = resolved(survivor).fingerprint
+    for name in (b"c\xd0\xb0staways.rda", b"\xff.rda", b"a\nb.rda", b"journeys.RDA", b"x" * 250 + b".rda"):
+        os.mkfifo(os.fsencode(survivor) + b"/" + name)
+    source = resolved(survivor)
+    assert source.fingerprint == before
+    fetched = fetch(source, ["castaways"], tmp_path, silent)
+    odd = [name for name in fetched.unknown if not name.isidentifier()]
+    assert len(odd) == 5
+    assert all(name.isascii() and name.isprintable() and len(name) <= 60 for name in odd)
+
+
+def test_large_files_and_large_folders_are_refused(
+    survivor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "MAX_TOTAL_BYTES", 10_000)
+    with pytest.raises(SourceError, match="have more than 10,000 bytes"):
+        resolved(survivor)
+    os.truncate(survivor / "castaways.rda", 2**40)
+    with pytest.raises(SourceError, match=r"castaways\.rda is larger than 16,777,216 bytes"):
+        resolved(survivor)
 
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:

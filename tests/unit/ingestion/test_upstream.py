@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,6 +29,7 @@ from include.ingestion.sources.base import git_blob_sha1
 from tests.survivor_files import minimal_dataset, write_columns, write_minimal_survivor
 
 COMMIT = "80aaf498bf06c7d8e6fd08be96efeea314be7bad"  # pragma: allowlist secret
+BOMB = gzip.compress(bytes(20 * 2**20))
 DATASETS = ["castaways", "journeys", "season_summary"]
 
 # What a fault does with a request; returns whether it answered.
@@ -132,6 +136,35 @@ def endless(server: GitHub, handler: BaseHTTPRequestHandler, content: bytes) -> 
 
 def hanging(server: GitHub, handler: BaseHTTPRequestHandler, content: bytes) -> None:
     time.sleep(2)
+
+
+def page(content: bytes, **headers: str) -> Fault:
+    """Answers something else, with status 200."""
+
+    def send(server: GitHub, handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(200)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return send
+
+
+def drop_by_drop(before_the_body: bool) -> Fault:
+    """Sends a byte now and then, for ever: no read ever times out."""
+
+    def send(server: GitHub, handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: " + (b"" if before_the_body else b"\r\n\r\n"))
+        try:
+            while True:
+                handler.wfile.write(b"x")
+                time.sleep(0.05)
+        except OSError:
+            server.endless_ended.set()
+
+    return send
 
 
 def login_page(server: GitHub, handler: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -295,6 +328,227 @@ def test_githubs_limit_of_requests_is_explained(github: GitHub) -> None:
     github.faults["commits"] = [status(403, X_RateLimit_Remaining="0")]
     with pytest.raises(SourceUnavailable, match="Set GITHUB_TOKEN"):
         resolved()
+
+
+# Whoever answers is not trusted
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[GitHub]:
+    """Another server, which would give whatever it is asked for."""
+    server = GitHub({"castaways.rda": b"theirs"})
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("part", ["commits", "git/trees", "castaways.rda"])
+def test_a_redirect_to_another_server_is_not_followed(
+    github: GitHub, elsewhere: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """The token would follow, and an address inside the network would be asked in our name."""
+    monkeypatch.setenv("GITHUB_TOKEN", "not-a-real-token")
+    target = f"{elsewhere.url}/api/repos/{upstream.REPOSITORY}/commits/master?secret=1"
+    github.faults[part] = [status(302, Location=target)] * 3
+    with pytest.raises(SourceUnavailable, match="redirects to 'http://127.0.0.1'.*not followed"):
+        fetched(tmp_path)
+    assert not elsewhere.requests
+
+
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "//169.254.169.254/latest/", "https://a.b"]
+)
+def test_a_redirect_to_another_kind_of_address_is_not_followed(
+    github: GitHub, target: str
+) -> None:
+    github.faults["commits"] = [status(301, Location=target)] * 3
+    with pytest.raises(SourceUnavailable, match="not followed"):
+        resolved()
+
+
+@pytest.mark.parametrize(
+    ("asked", "target", "followed"),
+    [
+        ("https://api.github.com/a", "https://api.github.com/repositories/1", True),
+        ("https://api.github.com/a", "https://raw.githubusercontent.com/a", True),
+        ("https://mirror.example/a", "https://mirror.example/b", True),
+        ("https://api.github.com/a", "http://api.github.com/a", False),
+        ("https://api.github.com/a", "https://api.github.com:8443/a", False),
+        ("https://api.github.com/a", "https://api.github.com.evil.example/a", False),
+        ("https://mirror.example/a", "https://mirror.example:444/a", False),
+    ],
+)
+def test_redirects_lead_to_the_same_server_or_to_github(
+    asked: str, target: str, followed: bool
+) -> None:
+    if followed:
+        upstream._refuse_foreign(httpx.URL(asked), httpx.URL(target))
+    else:
+        with pytest.raises(SourceUnavailable, match="not followed"):
+            upstream._refuse_foreign(httpx.URL(asked), httpx.URL(target))
+
+
+def test_a_repository_that_moved_on_the_same_server_is_found(github: GitHub) -> None:
+    """GitHub redirects to the repository's number once it has another name."""
+    moved = f"/api/repos/{upstream.REPOSITORY}/commits/{COMMIT}"
+    github.faults["commits/master"] = [status(301, Location=moved)]
+    assert resolved().version == COMMIT
+
+
+def test_a_server_that_redirects_in_a_circle_is_left(github: GitHub) -> None:
+    circle = f"/api/repos/{upstream.REPOSITORY}/commits/master"
+    github.faults["commits/master"] = [status(302, Location=circle)] * 30
+    with pytest.raises(SourceUnavailable, match="redirects ref 'master' more than 3 times"):
+        resolved()
+    assert github.requests["master"] == 4
+
+
+@pytest.mark.parametrize("part", ["commits", "git/trees"])
+def test_an_endless_answer_is_cut_off(github: GitHub, part: str) -> None:
+    github.faults[part] = [endless] * 3
+    tracemalloc.start()
+    with pytest.raises(SourceUnavailable, match="sends more than 1,048,576 bytes"):
+        resolved()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert github.endless_ended.wait(5)
+    assert peak < 8 * 2**20
+
+
+@pytest.mark.parametrize("before_the_body", [True, False])
+@pytest.mark.parametrize("part", ["commits", "castaways.rda"])
+def test_an_answer_that_drips_is_left(
+    github: GitHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    before_the_body: bool,
+) -> None:
+    """A byte in time for each read, for ever: a read timeout never ends that."""
+    monkeypatch.setattr(upstream, "API_SECONDS", 0.3)
+    monkeypatch.setattr(upstream, "FILE_SECONDS", 0.3)
+    github.faults[part] = [drop_by_drop(before_the_body)] * 3
+    with pytest.raises(SourceUnavailable, match=r"takes longer than 0\.3 seconds|sends more than"):
+        fetched(tmp_path)
+    assert github.endless_ended.wait(5)
+
+
+def test_all_files_together_have_a_deadline(
+    github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "FETCH_SECONDS", 0.5)
+    github.faults["castaways.rda"] = [drop_by_drop(before_the_body=True)]
+    with pytest.raises(SourceUnavailable, match=r"did not arrive within 0\.5 seconds"):
+        fetched(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["commits", "git/trees", "castaways.rda"])
+def test_a_packed_answer_is_not_unpacked(github: GitHub, tmp_path: Path, part: str) -> None:
+    """20 KB of gzip are 20 MB of zeros."""
+    github.faults[part] = [page(BOMB, Content_Encoding="gzip")] * 3
+    tracemalloc.start()
+    with pytest.raises(SourceUnavailable, match="comes packed"):
+        fetched(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def listing(**changes: Any) -> bytes:
+    entry = {"path": "castaways.rda", "type": "blob", "sha": "a" * 40, "size": 5, **changes}
+    return json.dumps({"tree": [entry]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<!DOCTYPE html><html>Please log in</html>", "no listing"),
+        (b"", "no listing"),
+        (b"null", "no listing"),
+        (b"[]", "no listing"),
+        (b'{"tree": 1}', "no listing"),
+        (b'{"message": "Moved Permanently"}', "no listing"),
+        (b"[" * 500_000, "no listing"),
+        (b'{"tree":' * 100_000, "no listing"),
+        (b"\xff\xfe", "no listing"),
+        (listing(size=-1), "tree.0.size"),
+        (listing(size="5"), "tree.0.size"),
+        (listing(size=5.5), "tree.0.size"),
+        (listing(size=10**30), "bytes, more than 16,777,216"),
+        (listing(path=None), "tree.0.path"),
+        (listing(sha="../../../user"), "tree.0.sha"),
+        (listing(sha="a" * 40 + "\n"), "tree.0.sha"),
+        (b'{"tree":[' + b",".join([listing()[10:-2]] * 2) + b"]}", "more than once"),
+        (b'{"tree":[' + b",".join([listing()[10:-2]] * 100_000) + b"]}", "sends more than 1,048"),
+        (b'{"tree":[], "truncated": true}', "incomplete"),
+    ],
+)
+def test_a_listing_that_is_none_is_refused(
+    github: GitHub, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    source = resolved()
+    github.faults["git/trees/d"] = [page(content)] * 3
+    (tmp_path / "into").mkdir()
+    with pytest.raises(SourceError, match=reason) as error:
+        fetch(source, DATASETS, tmp_path / "into", lambda line: None)
+    assert len(str(error.value)) < 400 and str(error.value).isprintable()
+
+
+def test_a_folder_that_is_an_address_is_not_asked_for(github: GitHub) -> None:
+    tree = {"tree": [{"path": "data", "type": "tree", "sha": "../../../../user"}]}
+    github.faults[f"git/trees/{COMMIT}"] = [page(json.dumps(tree).encode())]
+    with pytest.raises(SourceUnavailable, match="no listing"):
+        resolved()
+    assert github.requests["user"] == 0
+
+
+ODD_NAMES = {
+    "../castaways.rda": "'../castaways.rda'",
+    "/etc/castaways.rda": "'/etc/castaways.rda'",
+    "..\\castaways.rda": r"'..\\\\castaways.rda'",
+    "a\0.rda": r"'a\\x00.rda'",
+    "castaways.rda\nERROR.rda": r"'castaways.rda\\nERROR.rda'",
+    "c\u0430staways.rda": r"'c\\u0430staways.rda'",
+    "Castaways.rda": "Castaways",
+    "journeys.RDA": "'journeys.RDA'",
+    ".rda": "'.rda'",
+    "x" * 300 + ".rda": "'" + "x" * 56 + "...",
+    "y" * 300 + ".rda": "'" + "y" * 56 + "...",
+}
+
+
+def test_odd_names_are_recorded_and_never_asked_for(github: GitHub, tmp_path: Path) -> None:
+    """They lead to another folder, look like a dataset, or are too long to be recorded."""
+    expected = resolved().fingerprint
+    for name in ODD_NAMES:
+        github.files[name] = b"odd"
+    files = fetched(tmp_path)
+    assert sorted(files.files) == DATASETS
+    assert files.unknown == sorted({*(name.replace("\\\\", "\\") for name in ODD_NAMES.values()), "viewers"})
+    assert {path.name for path in (tmp_path / "into").iterdir()} == {f"{n}.rda" for n in DATASETS}
+    assert not {path for path in github.requests if path.endswith("odd")}
+    del github.files["Castaways.rda"]
+    assert resolved().fingerprint == expected
+
+
+def test_all_files_together_have_a_size(
+    github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "MAX_TOTAL_BYTES", 1000)
+    with pytest.raises(SourceError, match=r"have .* bytes, more than 1,000"):
+        fetched(tmp_path)
+    assert github.requests["castaways.rda"] == 0
+
+
+def test_a_mirrors_password_is_in_no_message(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for address in ("http://user:hunter2@127.0.0.1:9", "http://user:hunter2@[", "gopher://u:hunter2@x"):
+        monkeypatch.setenv("GAMEBOT_UPSTREAM_API_URL", address)
+        with pytest.raises(SourceError) as error:
+            resolved()
+        assert "hunter2" not in str(error.value)
 
 
 # What `auto` does
