@@ -103,10 +103,17 @@ class Dataset(_Strict):
 
 
 class Catalog(_Strict):
-    """All datasets by name."""
+    """All datasets by name, and what became of those that upstream gave up."""
 
     shared_descriptions: dict[str, str] = {}
+    retired: dict[str, str] = {}
     datasets: Annotated[dict[str, Dataset], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _retired_are_no_datasets(self) -> Catalog:
+        if both := self.retired.keys() & self.datasets.keys():
+            raise ValueError(f"{min(both)!r} is retired and among datasets")
+        return self
 
     def description_of(self, dataset: str, column: str) -> str | None:
         """Return what a column means, from the dataset or else from the shared descriptions."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,13 @@ import pandas as pd
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
+from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
 from include.ingestion.catalog import POSTGRES_TYPES, Catalog, ColumnType, load_catalog
 from include.ingestion.contract import (
-    DatasetSize,
     Drift,
+    Published,
     Shape,
     check_columns,
     check_datasets,
@@ -40,6 +43,9 @@ from include.warehouse.schemas import release_schema
 log = logging.getLogger(__name__)
 
 ROW_NUMBER, RELEASE_ID = "_row_number", "_release_id"
+
+# A value of Python takes some ten times the memory that it takes in a column.
+ROWS_AT_ONCE = 10_000
 
 
 class BronzeReport(BaseModel):
@@ -93,8 +99,8 @@ def load_bronze(
             if source.note:
                 on_progress(f"source  {source.note}")
             fetched = fetch(source, catalog.datasets.keys(), Path(folder), on_progress)
-            published = _published_sizes(connection)
-            shapes = _inspect(catalog, source, fetched, drift)
+            published = _published(connection, catalog)
+            shapes = inspect(catalog, source, fetched, published, accept_falls, drift)
             drift += check_sizes(catalog, shapes, published, accept_falls)
             for finding in drift:
                 on_progress(f"drift   {finding.severity}  {finding.kind}  {finding}")
@@ -115,28 +121,84 @@ def load_bronze(
     return BronzeReport(datasets=len(shapes), rows=rows, drift=drift)
 
 
-def _published_sizes(connection: psycopg.Connection) -> dict[str, DatasetSize]:
+def _published(connection: psycopg.Connection, catalog: Catalog) -> dict[str, Published]:
     with connection.transaction():
         found = connection.execute(
             """
-            select dataset, rows, seasons
+            select dataset, rows, seasons, case when source_kind <> 'snapshot' then r_types end
             from ops.dataset_versions
             join ops.published_layers using (release_id)
             where layer = 'bronze'
             """
         ).fetchall()
-    return {name: DatasetSize(rows=rows, seasons=seasons) for name, rows, seasons in found}
+    return {
+        name: Published(
+            rows=rows,
+            seasons=seasons,
+            r_types=r_types or {},
+            values=partial(_published_values, connection, name),
+            casts=partial(_published_casts, connection, name),
+        )
+        for name, rows, seasons, r_types in found
+        if name in catalog.datasets
+    }
 
 
-def _inspect(
-    catalog: Catalog, source: ResolvedSource, fetched: FetchedSource, drift: list[Drift]
+def _published_values(
+    connection: psycopg.Connection, dataset: str, column: str
+) -> Counter[Any] | None:
+    found = _query_published(connection, dataset, [column])
+    return None if found is None else Counter({value: rows for value, rows in found if value is not None})
+
+
+def _published_casts(
+    connection: psycopg.Connection, dataset: str
+) -> dict[str, frozenset[str]] | None:
+    found = _query_published(connection, dataset, ["version_season", "castaway_id"])
+    if found is None:
+        return None
+    casts: dict[str, set[str]] = {}
+    for season, castaway, _ in found:
+        casts.setdefault(season, set()).add(castaway)
+    return {season: frozenset(cast) for season, cast in casts.items()}
+
+
+def _query_published(
+    connection: psycopg.Connection, dataset: str, columns: list[str]
+) -> list[tuple[Any, ...]] | None:
+    """Return the different values of columns that readers see, with their number of rows."""
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    query = sql.SQL("select {names}, count(*) from {table} group by {names}").format(
+        names=names, table=sql.Identifier("bronze", dataset)
+    )
+    try:
+        with connection.transaction():
+            return connection.execute(query).fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        return None  # a column or dataset that the published release did not have
+
+
+def inspect(
+    catalog: Catalog,
+    source: ResolvedSource,
+    fetched: FetchedSource,
+    published: Mapping[str, Published],
+    accept_falls: Collection[str],
+    drift: list[Drift],
 ) -> dict[str, Shape]:
     """Read every dataset once; add what differs from the catalogue to `drift`."""
     drift += check_datasets(catalog, fetched.files.keys(), fetched.unknown, source.kind)
     shapes = {}
     for name, dataset in catalog.datasets.items():
         if name in fetched.files:
-            shapes[name], found = check_columns(name, dataset, fetched.read(name), source.kind)
+            shapes[name], found = check_columns(
+                name,
+                dataset,
+                fetched.read(name),
+                source.kind,
+                published.get(name),
+                accept_falls=name in accept_falls,
+            )
             drift += found
     return shapes
 
@@ -178,18 +240,20 @@ def _write_table(
     connection.execute(
         sql.SQL("create table {} ({})").format(target, sql.SQL(", ").join(definitions))
     )
-    columns = [
-        sql_values(table.frame[column], kind) if column in table.frame else repeat(None)
-        for column, kind in shape.columns.items()
-    ]
-    rows = zip(*columns, range(1, shape.rows + 1), repeat(release_id), strict=False)
     with (
         connection.cursor() as cursor,
         cursor.copy(sql.SQL("copy {} from stdin (format binary)").format(target)) as copy,
     ):
         copy.set_types(list(types.values()))
-        for row in rows:
-            copy.write_row(row)
+        for start in range(0, shape.rows, ROWS_AT_ONCE):
+            frame = table.frame.iloc[start : start + ROWS_AT_ONCE]
+            columns = [
+                sql_values(frame[column], kind) if column in frame else repeat(None)
+                for column, kind in shape.columns.items()
+            ]
+            numbers = range(start + 1, start + len(frame) + 1)
+            for row in zip(*columns, numbers, repeat(release_id), strict=False):
+                copy.write_row(row)
     # dbt runs next, and plans badly on a table without statistics.
     connection.execute(sql.SQL("analyze {}").format(target))
 
@@ -278,9 +342,9 @@ def _record_files(
             """
             insert into ops.dataset_versions (
                 release_id, dataset, source_kind, source_version, file_name, sha256, etag,
-                size_bytes, rows, columns, seasons
+                size_bytes, rows, columns, seasons, r_types
             )
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
             [
                 (
@@ -295,6 +359,7 @@ def _record_files(
                     shape.rows,
                     len(shape.columns),
                     None if shape.seasons is None else len(shape.seasons),
+                    Jsonb(shape.r_types),
                 )
                 for name, shape in shapes.items()
             ],

@@ -200,7 +200,8 @@ def test_a_new_column_is_loaded_and_recorded_and_a_missing_optional_one_is_null(
         ("confessionals", "index_time", "missing_column", "recorded"),
         ("advantage_timeline", None, "missing_dataset", "recorded"),
         ("confessionals", "Screen Time", "new_column", "recorded"),
-        ("viewers", None, "new_dataset", "recorded"),
+        ("confessionals", "index_time", "renamed_column", "recorded"),
+        ("viewers", None, "retired_dataset", "recorded"),
     ]
     assert tables_of(loader, release_id) == load_catalog().datasets.keys() - {"advantage_timeline"}
 

@@ -131,7 +131,7 @@ def test_every_difference_from_the_catalogue_is_recorded_by_name(past: Release) 
     }
     assert drift == {
         "missing_dataset": {("advantage_timeline", None)},
-        "new_dataset": {("screen_time", None), ("season_palettes", None), ("viewers", None)},
+        "retired_dataset": {("screen_time", None), ("season_palettes", None), ("viewers", None)},
         "missing_column": MISSING | MISSING_BESIDES[past.folder],
         "new_column": NEW | NEW_BESIDES[past.folder],
     }

@@ -12,7 +12,7 @@ import pytest
 from include.ingestion.catalog import Catalog, SourceKind, load_catalog
 from include.ingestion.contract import (
     ContractViolation,
-    DatasetSize,
+    Published,
     Drift,
     Shape,
     check_columns,
@@ -169,7 +169,7 @@ def shape(rows: int, seasons: int) -> Shape:
 
 
 def sizes(
-    boot_mapping: Shape, published: DatasetSize | None = None, accept: tuple[str, ...] = ()
+    boot_mapping: Shape, published: Published | None = None, accept: tuple[str, ...] = ()
 ) -> list[Drift]:
     shapes = {"castaways": shape(1000, 20), "boot_mapping": boot_mapping}
     before = {"boot_mapping": published} if published else {}
@@ -178,7 +178,7 @@ def sizes(
 
 def test_a_14_row_boot_mapping_is_refused_after_a_release() -> None:
     """On 2025-08-19 upstream published a 14-row boot_mapping for three hours."""
-    drift = sizes(shape(14, 1), DatasetSize(rows=14_956, seasons=20))
+    drift = sizes(shape(14, 1), Published(rows=14_956, seasons=20))
     assert found(drift) == [
         ("boot_mapping", None, "row_fall", "blocking"),
         ("boot_mapping", None, "season_fall", "blocking"),
@@ -202,12 +202,12 @@ def test_castaways_cut_short_is_found_by_the_other_datasets() -> None:
 
 def test_a_season_that_has_only_a_cast_yet_is_no_fall() -> None:
     """Before a premiere castaways has the season and no other dataset does."""
-    assert sizes(shape(15_000, 19), DatasetSize(rows=15_000, seasons=19)) == []
+    assert sizes(shape(15_000, 19), Published(rows=15_000, seasons=19)) == []
 
 
 @pytest.mark.parametrize(("rows", "refused"), [(990, False), (989, True)])
 def test_one_percent_of_the_rows_may_vanish(rows: int, refused: bool) -> None:
-    drift = sizes(shape(rows, 20), DatasetSize(rows=1000, seasons=20))
+    drift = sizes(shape(rows, 20), Published(rows=1000, seasons=20))
     assert found(drift) == ([("boot_mapping", None, "row_fall", "blocking")] if refused else [])
 
 
@@ -217,7 +217,7 @@ def test_scores_that_upstream_recomputes_at_will_may_lose_some_seasons(
 ) -> None:
     """A release of the snapshot, with scores of 76 seasons, kept the commit of 2026-06-12 out."""
     shapes = {"castaways": shape(1441, 76), "castaway_scores": shape(1274, seasons)}
-    before = {"castaway_scores": DatasetSize(rows=1441, seasons=76)}
+    before = {"castaway_scores": Published(rows=1441, seasons=76)}
     drift = check_sizes(load_catalog(), shapes, before)
     assert [(finding.dataset, finding.kind) for finding in drift] == (
         [("castaway_scores", "season_fall")] if refused else []
@@ -225,12 +225,12 @@ def test_scores_that_upstream_recomputes_at_will_may_lose_some_seasons(
 
 
 def test_a_lost_season_is_refused_though_rows_hold() -> None:
-    drift = sizes(shape(1000, 19), DatasetSize(rows=1000, seasons=20))
+    drift = sizes(shape(1000, 19), Published(rows=1000, seasons=20))
     assert found(drift) == [("boot_mapping", None, "season_fall", "blocking")]
 
 
 def test_a_fall_that_a_person_accepted_is_recorded() -> None:
-    before = DatasetSize(rows=2000, seasons=20)
+    before = Published(rows=2000, seasons=20)
     drift = sizes(shape(1000, 19), before, accept=("boot_mapping",))
     assert {item.severity for item in drift} == {"recorded"}
     assert found(sizes(shape(0, 0), before, accept=("boot_mapping",)))[0][3] == "blocking"
