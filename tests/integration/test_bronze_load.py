@@ -20,6 +20,7 @@ from include.ingestion.reader import UnreadableFile, read_table
 from include.ingestion.sources import ResolvedSource, SourceError, SourceRequest, resolve_source
 from include.warehouse import schemas
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.publication import show_release
 from include.warehouse.releases import open_release
 from tests.survivor_files import SEASONS, minimal_dataset, write_columns, write_minimal_survivor
 
@@ -250,8 +251,13 @@ def test_a_violation_writes_nothing_and_leaves_its_evidence(
 
 
 def publish(settings: ConnectionSettings, release_id: int) -> None:
-    """Make a release the published one, whose sizes the next load is compared with."""
+    """Make a release the published one, with which the next load is compared."""
     with settings.connect(role=schemas.OWNER) as connection:
+        show_release(connection, release_id, ["bronze"])
+        # What is still being built, the next release would take for a killed run's.
+        connection.execute(
+            "update ops.releases set state = 'superseded' where release_id = %s", (release_id,)
+        )
         connection.execute(
             """
             insert into ops.published_layers (layer, release_id, published_at)
@@ -305,6 +311,102 @@ def test_a_fall_that_a_person_accepts_is_loaded_and_recorded(
     assert {(item.dataset, item.severity) for item in report.drift} == {("journeys", "recorded")}
     with pytest.raises(ValueError, match="unknown datasets: journey"):
         load_bronze(loader, opened(source), source, accept_falls=["journey"], on_progress=silent)
+
+
+# What a person may find as the name of a new column
+HOSTILE_NAMES = (
+    '"; drop table ops.releases; --', "'; drop schema ops cascade; --", "%s %(x)s %", "{}{0}", "$1",
+    "a.b", "select", "x" * 63, "ö" * 31, "北京", "\\", "a\\'b", "{{ 1/0 }}", "[bold]", "<script>", "ＳＱＬ",
+)  # fmt: skip
+
+
+def test_new_columns_are_loaded_and_shown_whatever_they_are_called(
+    survivor: Path,
+    warehouse: ConnectionSettings,
+    warehouse_admin: ConnectionSettings,
+    loader: psycopg.Connection,
+    opened: Callable[[ResolvedSource], int],
+) -> None:
+    """A name is never part of a statement, and never cut to another one's."""
+    columns = minimal_dataset("castaways")
+    for number, name in enumerate(HOSTILE_NAMES):
+        columns[name] = ("integer", [number] * 9)
+    columns["_row_number"] = columns["CTID"] = columns["Castaway"] = ("integer", [0] * 9)
+    write_columns(survivor / "castaways.rda", "castaways", columns)
+    release_id = opened(source := resolved(survivor))
+    load_bronze(loader, release_id, source, on_progress=silent)
+    publish(warehouse, release_id)
+    with warehouse_admin.connect(role=schemas.READER) as reader:
+        cursor = reader.execute("select * from bronze.castaways order by _row_number limit 1")
+        row = cursor.fetchone()
+        assert row and cursor.description
+    shown = dict(zip([column.name for column in cursor.description], row, strict=True))
+    assert {name: shown[name] for name in HOSTILE_NAMES} == {
+        name: number for number, name in enumerate(HOSTILE_NAMES)
+    }
+    assert shown["_row_number"] == 1 and shown["castaway"] == "Zoë US01 1"
+    assert not {"CTID", "Castaway"} & shown.keys()
+    statement = """
+        select column_name from ops.schema_drift
+        where release_id = %s and detail like 'not loaded%%'
+    """
+    left_out = {name for (name,) in query(loader, statement, release_id)}
+    assert left_out == {"Castaway", "CTID", "_row_number"}
+
+
+def test_a_release_is_compared_with_what_readers_see(
+    survivor: Path,
+    warehouse: ConnectionSettings,
+    loader: psycopg.Connection,
+    opened: Callable[[ResolvedSource], int],
+) -> None:
+    """AW01 became AU11 on 2025-08-23, result_number became place in December 2024.
+
+    The next release holds no row of the old name, and says what became of it.
+    """
+    first = opened(source := resolved(survivor))
+    load_bronze(loader, first, source, on_progress=silent)
+    publish(warehouse, first)
+
+    for name, dataset in load_catalog().datasets.items():
+        columns = minimal_dataset(name)
+        if "version_season" in dataset.columns:
+            r_type, seasons = columns["version_season"]
+            columns["version_season"] = (r_type, [s.replace("AU01", "AU11") for s in seasons])
+        if name == "challenge_description":
+            columns["turn_based"] = columns.pop("rounds")
+        if name == "castaways":
+            columns["place"] = ("integer", columns["place"][1])
+        if name == "confessionals":
+            columns["index_time"] = ("logical", [None] * 9)
+        write_columns(survivor / f"{name}.rda", name, columns)
+    second = opened(source := resolved(survivor))
+    load_bronze(loader, second, source, on_progress=silent)
+    drift = query(
+        loader,
+        "select dataset, column_name, kind, detail from ops.schema_drift where release_id = %s",
+        second,
+    )
+    assert {(kind, dataset) for dataset, _, kind, _ in drift if kind == "renamed_season"} == {
+        ("renamed_season", name)
+        for name, dataset in load_catalog().datasets.items()
+        if dataset.season_column
+    }
+    assert {(dataset, column, kind) for dataset, column, kind, _ in drift if column} == {
+        ("castaways", "place", "retyped_column"),
+        ("challenge_description", "rounds", "missing_column"),
+        ("challenge_description", "rounds", "renamed_column"),
+        ("challenge_description", "turn_based", "new_column"),
+        ("confessionals", "index_time", "emptied_column"),
+    }
+    details = {kind: detail for _, _, kind, detail in drift}
+    assert details["renamed_season"] == "AU01 is now AU11: its castaways are the same"
+    assert details["renamed_column"].startswith("looks renamed to turn_based: 100%")
+    assert details["retyped_column"].startswith("double in R in the published release, integer now")
+    for name, dataset in load_catalog().datasets.items():
+        if dataset.season_column:
+            statement = f"select distinct version_season from bronze_r{second}.{name} order by 1"
+            assert query(loader, statement) == [("AU11",), ("US01",), ("US02",)]
 
 
 def test_a_damaged_file_writes_nothing(
