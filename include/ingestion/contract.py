@@ -56,8 +56,9 @@ TAKEN_NAMES = {
     "_row_number", "_release_id", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid",
 }  # fmt: skip
 
-# How much alike the values of a missing and a new column must be to name one after the other.
-ALIKE = 0.9
+# How much alike the values of a missing and a new column must be to name one after the other:
+# turn_based became rounds, and four months later 89 % of its values were still the same.
+ALIKE = 0.8
 
 
 class Drift(BaseModel):
