@@ -226,7 +226,7 @@ def _install(into: Path) -> None:
         # In `into`, so that no uv setting of a project applies; those of user and machine do.
         subprocess.run(
             command, cwd=into, env={**os.environ, **_uv_settings(os.environ)}, check=True,
-            capture_output=True, text=True, timeout=INSTALL_SECONDS,
+            capture_output=True, text=True, errors="replace", timeout=INSTALL_SECONDS,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise SourceUnavailable(

@@ -113,7 +113,8 @@ def test_what_r_writes_is_read_as_another_reader_reads_it(
 
 # Damaged files, and such as no R would write
 
-KINDS = (1, 2, 9, 10, 13, 14, 16, 19, 22, 238, 254, 255, 0, 3, 6, 15, 24, 25)
+# Those that hold data more often, so that much of it is read to the end.
+KINDS = (10, 13, 14, 16, 238) * 6 + (0, 1, 2, 3, 19, 22, 254, 255)
 LENGTHS = st.integers(0, 6) | st.sampled_from([-1, -2, 2**31 - 1, 2**16, -(2**31)])
 WORDS = st.sampled_from([0, 1, 2, 9, 0xFE, 0xFF, 0x1FF, 0x200, 0x402, 0x7FFFFFFF, 0xFFFFFFFF])
 CLASSES = st.sampled_from(["Date", "factor", "data.frame", "POSIXct", "integer64", "glue"])
@@ -123,7 +124,7 @@ CLASSES = st.sampled_from(["Date", "factor", "data.frame", "POSIXct", "integer64
 def vectors(draw: st.DrawFn, inner: st.SearchStrategy[bytes]) -> bytes:
     """Mostly a valid R object; its length, flags, content and attributes may lie."""
     kind = draw(st.sampled_from(KINDS))
-    items = draw(st.lists(inner, max_size=3))
+    items = draw(st.lists(inner, min_size=1, max_size=1) | st.lists(inner, max_size=3))
     length = len(items) if draw(st.integers(0, 5)) else draw(LENGTHS)
     attributes = {
         name: draw(inner) for name in draw(st.lists(st.sampled_from(["levels", "names", "dim"])))
@@ -149,21 +150,20 @@ def vectors(draw: st.DrawFn, inner: st.SearchStrategy[bytes]) -> bytes:
     return r.vector(kind, length, content, attributes)
 
 
-OBJECTS = st.recursive(
-    st.sampled_from(
-        [r.NIL, r.symbol("x"), r.column([1.5], "double"), r.column(["é", None], "character"),
-         r.column([datetime.date(2026, 1, 1)], "Date"), r.column(["u"], "factor"),
-         r.compact_sequence(2), r.integers(0x01FF)]
-    ),
-    vectors,
-    max_leaves=12,
+WHOLE = st.sampled_from(
+    [r.column([1.5], "double"), r.column(["é"], "character"), r.column(["u"], "factor"),
+     r.column([datetime.date(2026, 1, 1)], "Date"), r.compact_sequence(1)]
 )  # fmt: skip
+OBJECTS = st.recursive(
+    WHOLE | st.sampled_from([r.NIL, r.symbol("x"), r.integers(0x01FF)]), vectors, max_leaves=8
+)
 
 
 @st.composite
 def frames_of_anything(draw: st.DrawFn) -> bytes:
-    columns = draw(st.dictionaries(NAMES | TEXTS, OBJECTS | vectors(OBJECTS), max_size=4))
-    return r.saved({"t": r.data_frame(columns, draw(st.integers(-1, 3)))})
+    columns = draw(st.dictionaries(NAMES, WHOLE, max_size=3))
+    columns |= {draw(NAMES | TEXTS): draw(vectors(OBJECTS))}
+    return r.saved({"t": r.data_frame(columns, 1)})
 
 
 SEEDS = [GOOD] + [
@@ -175,7 +175,8 @@ SEEDS = [GOOD] + [
 def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
     content = bytearray(draw(whole))
     for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(content)))
+        # The header is damaged by other tests.
+        at = draw(st.integers(min(31, len(content)), len(content)))
         match draw(st.integers(0, 4)):
             case 0:
                 content[at : at + 1] = bytes([draw(st.integers(0, 255))])
@@ -196,7 +197,7 @@ def assert_read_or_refused(path: Path, content: bytes) -> None:
     try:
         table = read_table(path, MAX_BYTES)
     except UnreadableFile as error:
-        event("refused")
+        event("refused: " + error.reason[:45])
         assert len(str(error)) < 250 and str(error).isprintable()
     if table is not None:
         event("read")

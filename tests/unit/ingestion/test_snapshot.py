@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import os
 import sqlite3
 import subprocess
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +307,44 @@ def test_a_mirror_and_the_certificates_of_the_machine_are_used(
         fetch(snapshot.resolve(), ["castaways"], tmp_path, lambda line: None)
     assert told.get("UV_DEFAULT_INDEX") == heard
     assert told["UV_SYSTEM_CERTS"] == "true"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The page of the package in a package index of this machine, and its folder."""
+    page = tmp_path / "index" / "gamebot-lite"
+    page.mkdir(parents=True)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "index"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield page
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_package_of_other_content_is_refused(tmp_path: Path, index: Path) -> None:
+    """An index, or whoever stands before it, gives another file under the pinned name."""
+    pytest.importorskip("uv")
+    version = snapshot.resolve().version
+    wheel = index / f"gamebot_lite-{version}-py3-none-any.whl"
+    info = f"gamebot_lite-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("gamebot_lite/data/gamebot.sqlite", bytes(2**20))
+        archive.writestr("../../escaped.txt", "out of its folder")
+        metadata = f"Metadata-Version: 2.1\nName: gamebot-lite\nVersion: {version}\n"
+        archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    (index / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    (tmp_path / "into").mkdir()
+    with pytest.raises(SourceUnavailable, match="cannot be installed.*[Hh]ash"):
+        fetch(snapshot.resolve(), ["castaways"], tmp_path / "into", lambda line: None)
+    assert not list((tmp_path / "into").rglob("gamebot*"))
+    assert not list(tmp_path.rglob("escaped.txt"))
 
 
 def test_another_pin_than_the_resolved_one_is_refused(tmp_path: Path) -> None:
