@@ -46,7 +46,7 @@ insert into castaway_details (
   native_american, bipoc, lgbt, personality_type, occupation, collar, race, ethnicity
 )
 select distinct on (castaway_id) castaway_id, 'Full ' || castaway, castaway,
-  date '1980-01-01' + n * 100, case when kind % 2 = 0 then 'Female' else 'Male' end,
+  cast(premiered - make_interval(years => 20 + (7 * n + season) % 30, days => 100) as date), case when kind % 2 = 0 then 'Female' else 'Male' end,
   bipoc and kind % 6 = 0, bipoc and kind % 6 = 3, false, false, bipoc, kind % 8 = 1, 'ENFJ', 'Teacher',
   'White collar', null, null
 from (
@@ -59,13 +59,14 @@ insert into castaways (
   version, version_season, season, full_name, castaway_id, castaway, age, city, state, episode, day,
   "order", result, jury_status, place, original_tribe, jury, finalist, winner, ack_score
 )
-select version, version_season, season, full_name, castaway_id, castaway, 20 + (7 * n + season) % 30, 'City',
-  'State', least(boot_number, 13), 3 * least(boot_number, 13), boot_number,
+select version, version_season, season, player.full_name, castaway_id, player.castaway,
+  extract(year from age(premiered, date_of_birth)), 'City', 'State', least(boot_number, 13), 3 * least(boot_number, 13), boot_number,
   case n when 1 then 'Sole Survivor' when 2 then 'Runner-up' when 3 then '2nd runner-up'
     else boot_number || 'th voted out' end,
   case when n between 4 and 10 then boot_number - 6 || 'th jury member' end, n,
   case when n % 2 = 0 then 'Even' else 'Odd' end, n between 4 and 10, n <= 3, n = 1, 1
-from player;
+from player
+join castaway_details using (castaway_id);
 
 insert into boot_order (version, version_season, season, castaway_id, castaway, episode, day, "order", result)
 select version, version_season, season, castaway_id, castaway, episode, day, "order", result

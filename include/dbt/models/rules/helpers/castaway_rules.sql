@@ -104,6 +104,22 @@ final as (
 
     union all
 
+    -- A misspelt name is nobody's. The name of somebody else in the season means that an id was exchanged.
+    select
+        'no_castaway_has_the_name_of_another' as rule,
+        concat_ws('|', mentioned.place, mentioned.version_season, mentioned.castaway_id) as row_key,
+        others.castaway_id is not null as is_broken,
+        mentioned.name || ', who is ' || others.castaway_id as found
+    from mentioned
+    left join castaways as others
+        on
+            mentioned.version_season = others.version_season
+            and mentioned.name = others.castaway
+            and mentioned.castaway_id != others.castaway_id
+    where mentioned.castaway_id is not null
+
+    union all
+
     select
         'a_named_castaway_has_an_id' as rule,
         concat_ws('|', place, version_season, name) as row_key,
