@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test fuzz mutants lint audit lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test fuzz mutants damages lint audit lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -90,6 +90,10 @@ fuzz: environments ## make up damaged .rda files for the reader, other ones each
 
 mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]
 	@.venv/bin/python -m pytest -q -s tests/integration/mutations $(ARGS)
+
+damages: export ONE_BY_ONE := $(ONE_BY_ONE)
+damages: environments ## damage a good release as life does and show which checks notice [ONE_BY_ONE=1 ARGS="-k winner"]
+	@.venv/bin/python -m pytest -q -s tests/integration/damages $(ARGS)
 
 moving: environments ## compare with the package gamebot-lite again: docs/moving-from-gamebot-lite.md
 	@.venv/bin/python scripts/moving_from_gamebot_lite.py

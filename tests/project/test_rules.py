@@ -169,3 +169,12 @@ def test_sources_say_which_tables_have_seasons() -> None:
         for name, dataset in load_catalog().datasets.items()
         if "version_season" in dataset.columns
     }
+
+
+def test_the_page_of_audits_is_the_list_of_damages() -> None:
+    """What it promises is what has been tried."""
+    from tests.integration.damages.damages import as_markdown
+
+    page = (PROJECT_DIR / "docs" / "audits.md").read_text(encoding="utf-8")
+    tables = page[page.index("## ") :]
+    assert tables == as_markdown(), f"docs/audits.md is to end like this:\n{as_markdown()}"
