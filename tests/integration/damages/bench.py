@@ -204,7 +204,7 @@ class Copy:
     @contextmanager
     def _release(self) -> Iterator[psycopg.Connection]:
         with self.superuser.connect() as connection:
-            path = ", ".join(release_schema(layer, 1) for layer in LAYERS)
+            path = ", ".join(release_schema(layer, 1) for layer in reversed(LAYERS))
             connection.execute(f"set search_path to {path}")  # type: ignore[arg-type]
             yield connection
 
