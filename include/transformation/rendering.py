@@ -153,15 +153,18 @@ def record_build(project_dir: str, context: Context) -> None:
     Cosmos calls this after every build, a failed one included.
 
     Raises:
+        RuntimeError: dbt left nothing to record.
         AirflowFailException: tests failed, as they would again; a model that could not be built
             may have met a passing fault, so Cosmos raises for that and Airflow tries again.
     """
     release_id = int(context["ti"].xcom_pull(task_ids="open_release"))
     try:
         results = read_build_results(Path(project_dir) / "target")
-    except FileNotFoundError:
-        log.error("dbt ended before it built anything; its message stands above.")
-        return
+    except FileNotFoundError as error:
+        raise RuntimeError(
+            "dbt ended without a report. If it said why, that stands above. If it did not, it was "
+            "killed, as happens where memory runs out: give the worker more."
+        ) from error
     context["ti"].xcom_push(
         key=VERDICTS, value={name: node.model_dump() for name, node in results.nodes.items()}
     )

@@ -49,7 +49,10 @@ class BuildResults(BaseModel):
             for unique_id, verdict in self.nodes.items()
             if verdict.errored
         ]
-        return unbuilt or [check.description for check in self.checks if check.blocks]
+        blocking = [check for check in self.checks if check.blocks]
+        # What was not evaluated, sometimes hundreds of tests, hides why.
+        causes = [check for check in blocking if check.message != NOT_EVALUATED] or blocking
+        return unbuilt or [check.description for check in causes]
 
     @property
     def failed_in_tests_only(self) -> bool:

@@ -137,10 +137,13 @@ def test_a_failed_unit_test_fails_its_model(read: Any) -> None:
     results = read(
         unit=result(UNIT_TEST, "fail", "actual differs from expected", 1),
         child=result(CHILD, "skipped"),
+        test=result(REFERENCE_TEST, "skipped"),
     )
     assert results.nodes[CHILD].state == "failed"
     assert not results.succeeded
     assert results.failed_in_tests_only
+    # Six tests had failed; the message named 380 that were not evaluated because of them.
+    assert results.problems == ["counts once"]
 
 
 @pytest.mark.parametrize(
