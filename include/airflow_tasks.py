@@ -7,7 +7,6 @@ the DAG file stays cheap.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from airflow.sdk import Asset, Context, Metadata, TaskInstanceState, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.alerts import FAILURE
+from include.environments import temporary_folder
 from include.warehouse.connection import ConnectionSettings
 
 log = logging.getLogger(__name__)
@@ -137,14 +137,14 @@ def audit_with_great_expectations(release_id: int, params: dict[str, Any] | None
         raise AirflowSkipException(f"The target layer is {params['target_layer']}.")
     settings = ConnectionSettings.from_airflow()
     with (
-        tempfile.TemporaryDirectory() as folder,
+        temporary_folder() as folder,
         no_retry_after(AuditFailed, ReleaseError),
         working_on(settings, release_id, "audit_with_great_expectations", shared=True),
     ):
         try:
-            audit(release_id, settings, Path(folder), on_line=log.info)
+            audit(release_id, settings, folder, on_line=log.info)
         finally:
-            _keep_pages(Path(folder), release_id, "great_expectations")
+            _keep_pages(folder, release_id, "great_expectations")
 
 
 def _keep_pages(folder: Path, release_id: int, name: str) -> None:

@@ -8,12 +8,14 @@ checkout.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
+import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +49,12 @@ class CommandFailed(RuntimeError):
     def __init__(self, program: str, returncode: int, last_lines: Sequence[str]) -> None:
         self.returncode = returncode
         self.last_lines = tuple(last_lines)
-        super().__init__(f"{program} ended with exit code {returncode}:\n" + "\n".join(last_lines))
+        ended = f"ended with exit code {returncode}"
+        if returncode < 0:
+            ended = f"was killed by {signal.Signals(-returncode).name}"
+        if returncode == -signal.SIGKILL:
+            ended += ", as happens to the largest process where memory runs out: give it more"
+        super().__init__(f"{program} {ended}:\n" + "\n".join(last_lines))
 
 
 def executable(environment: Environment, program: str = "python") -> Path:
@@ -71,6 +78,30 @@ def executable(environment: Environment, program: str = "python") -> Path:
         f"No {program} of the {environment} environment in {' or '.join(map(str, places))}. "
         f"Build it with scripts/build_environments.sh {environment}, or set {variable}."
     )
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder for the files of one task, which goes with it.
+
+    Raises:
+        OSError: it cannot be made or is full; the message says what to do.
+    """
+    folder = None
+    try:
+        with tempfile.TemporaryDirectory(prefix="gamebot-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        # Where a disk is full, the system often does not say for which file.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if folder and not full and not str(error.filename).startswith(folder):
+            raise
+        place = folder or error.filename or "temporary directory"
+        raise OSError(
+            error.errno,
+            f"{place}: {error.strerror}. Free space there, or let TMPDIR name a folder that can be "
+            "written",
+        ) from error
 
 
 def run(

@@ -77,6 +77,12 @@ def test_a_failure_says_what_the_program_said_last() -> None:
     assert failure.value.returncode == 3
 
 
+def test_a_program_that_was_killed_is_not_said_to_have_failed() -> None:
+    program = "import os, signal; print('at work', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(CommandFailed, match=r"killed by SIGKILL, .* memory .*: give it more:\nat"):
+        run([sys.executable, "-c", program], {}, silent)
+
+
 def test_whoever_stops_listening_ends_the_program_and_what_it_started() -> None:
     """A killed task must not leave dbt building behind its back."""
     program = (
