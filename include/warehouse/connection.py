@@ -55,6 +55,13 @@ ADVICE = {
     "certificate, sslcert (DB_SSLCERT): it has expired, or another CA signed it.",
     r"User does not have CONNECT privilege": "Make the login a member of its role: "
     "`python -m include.warehouse --grant-to LOGIN`, as an administrator.",
+    r"too many (connections|clients)|connection slots": "End sessions that nobody needs "
+    "(pg_stat_activity), or raise the limit: connection limit of the login, max_connections of the "
+    "server.",
+    r"session is read-only": "The pipeline must write: name the primary as host (DB_HOST), or turn "
+    "default_transaction_read_only off.",
+    r"database system is (starting up|shutting down|in recovery)": "Nothing to mend: try again "
+    "when the server is up.",
     r"database .* does not exist": "Correct the database: schema in an Airflow connection, "
     "DB_NAME elsewhere.",
     r"translate host name|resolve|refused|timeout|unreachable": "Correct host and port (DB_HOST, "
@@ -143,12 +150,19 @@ class ConnectionSettings(BaseModel):
         Nothing is remembered, so a password that was changed there counts from the next task on.
 
         Raises:
-            MissingSetting: the connection exists but lacks its host, schema or login.
+            MissingSetting: there is no such connection, or it lacks its host, schema or login.
         """
         from airflow.sdk import Connection
+        from airflow.sdk.exceptions import AirflowNotFoundException
 
         conn_id = connection_id(role)
-        connection = Connection.get(conn_id)
+        try:
+            connection = Connection.get(conn_id)
+        except AirflowNotFoundException as error:
+            raise MissingSetting(
+                f"Airflow has no connection {conn_id!r}: create it with host, schema (the "
+                "database), login and password."
+            ) from error
         parts = {"host": connection.host, "schema": connection.schema, "login": connection.login}
         missing = [name for name, value in parts.items() if not value]
         if missing:
@@ -179,12 +193,29 @@ class ConnectionSettings(BaseModel):
             psycopg.errors.InsufficientPrivilege: the login is not a member of `role`.
         """
         login = self.acting_as(role) if role else self
+        if role:
+            # Every role but the reader's is there to write: a standby is found out at once.
+            options = {"target_session_attrs": "read-write"} | options
         connection = login._open(**options)
         if role:
-            connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+            login._set_role(connection, role)
             if not connection.autocommit:
                 connection.commit()
         return connection
+
+    def _set_role(self, connection: psycopg.Connection, role: str) -> None:
+        try:
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+        # In turn: not a member, no such role.
+        except (
+            psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.InvalidParameterValue,
+        ) as error:
+            connection.close()
+            raise type(error)(
+                f"Login {self.user!r} may not act as {role} ({error.diag.message_primary}). As an "
+                f"administrator: `python -m include.warehouse --grant-to {self.user}`."
+            ) from error
 
     def _open(self, **options: Any) -> psycopg.Connection:
         tls = {name: value for name in TLS_SETTINGS if (value := getattr(self, name))}
