@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
+from include.environments import temporary_folder
 from include.ingestion.catalog import POSTGRES_TYPES, Catalog, ColumnType, load_catalog
 from include.ingestion.contract import (
     Drift,
@@ -92,13 +91,15 @@ def load_bronze(
     unknown = set(accept_falls) - catalog.datasets.keys()
     if unknown:
         raise ValueError(f"accept_falls names unknown datasets: {', '.join(sorted(unknown))}.")
-    started_at = datetime.now(UTC)
+    with connection.transaction():
+        # The server's clock, as for all that it records: a worker's may be wrong.
+        ((started_at,),) = connection.execute("select clock_timestamp()").fetchall()
     drift: list[Drift] = []
     try:
-        with tempfile.TemporaryDirectory(prefix="gamebot-bronze-") as folder:
+        with temporary_folder() as folder:
             if source.note:
                 on_progress(f"source  {source.note}")
-            fetched = fetch(source, catalog.datasets.keys(), Path(folder), on_progress)
+            fetched = fetch(source, catalog.datasets.keys(), folder, on_progress)
             published = _published(connection, catalog)
             shapes = inspect(catalog, source, fetched, published, accept_falls, drift)
             drift += check_sizes(catalog, shapes, published, accept_falls)

@@ -374,7 +374,8 @@ async def _with_retries(attempt: Callable[[], Awaitable[T]], url: str) -> T:
     except (_Transient, httpx.TransportError) as error:
         reason = str(error) or type(error).__name__
         raise SourceUnavailable(
-            f"{_host(url)} cannot be used, tried {ATTEMPTS} times: {reason}."
+            f"{_host(url)} cannot be used, tried {ATTEMPTS} times: {reason}. Wait for the next "
+            "run, or name a mirror: GAMEBOT_UPSTREAM_API_URL, GAMEBOT_UPSTREAM_RAW_URL."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceError(f"{_host(url)} cannot be asked: {error}.") from error
