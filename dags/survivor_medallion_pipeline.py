@@ -25,7 +25,7 @@ DEFAULT_ARGS = {
     "owner": "gamebot",
     "pool": os.environ.get("GAMEBOT_POOL", "default_pool"),
     "retries": 2,
-    "retry_delay": timedelta(seconds=10),
+    "retry_delay": timedelta(seconds=float(os.environ.get("GAMEBOT_RETRY_SECONDS", "10"))),
     "retry_exponential_backoff": True,
     "execution_timeout": timedelta(minutes=30),
     "on_failure_callback": note_failure,
