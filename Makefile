@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test fuzz mutants damages lint audit lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills fuzz mutants damages lint audit lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ test: environments ## run all tests [ARGS="tests/unit -x"]
 fuzz: export FUZZ_FILES := $(or $(FILES),20000)
 fuzz: environments ## make up damaged .rda files for the reader, other ones each time [FILES=20000]
 	@.venv/bin/python -m pytest -q --hypothesis-show-statistics tests/unit/ingestion/test_reader_fuzz.py $(ARGS)
+
+drills: environments ## inject every fault, and write the table of docs/drills.md anew [ARGS="-k clock"]
+	@.venv/bin/python -m pytest -q -m "drill or not drill" tests/drills --drills-page $(or $(PAGE),docs/drills.md) $(ARGS)
 
 mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]
 	@.venv/bin/python -m pytest -q -s tests/integration/mutations $(ARGS)
