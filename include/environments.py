@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -80,6 +81,15 @@ def executable(environment: Environment, program: str = "python") -> Path:
     )
 
 
+def on_a_leash() -> list[str]:
+    """Return what goes before a command, so that it ends when this process is killed.
+
+    Else dbt builds on when its task is gone, beside the dbt of the task's next try. Linux only.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Make a folder for the files of one task, which goes with it.
@@ -123,7 +133,7 @@ def run(
         CommandFailed: the program ended with an exit code other than 0.
     """
     process = subprocess.Popen(
-        [str(part) for part in command],
+        [*on_a_leash(), *(str(part) for part in command)],
         env={**_inherited(env), **NO_TELEMETRY, **env},
         cwd=cwd,
         stdin=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ from cosmos.constants import DbtResourceType, InvocationMode, TestBehavior
 from cosmos.operators.local import DbtBuildLocalOperator
 from cosmos.profiles import PostgresUserPasswordProfileMapping
 
-from include.environments import NO_TELEMETRY, executable
+from include.environments import NO_TELEMETRY, executable, on_a_leash
 from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
 from include.transformation.results import NodeVerdict, read_build_results
 from include.warehouse.checks import record_check_results
@@ -105,16 +105,17 @@ class ReleaseBuildOperator(DbtBuildLocalOperator):
 
 def dbt_build() -> DbtBuildLocalOperator:
     """Return the task that runs the release's one `dbt build`: seeds, models and their tests."""
+    program, *arguments = [*on_a_leash(), str(executable("dbt", "dbt"))]
     return ReleaseBuildOperator(
         task_id="dbt_build",
         project_dir=str(DBT_PROJECT_DIR),
         profile_config=profile_config(),
-        dbt_executable_path=str(executable("dbt", "dbt")),
+        dbt_executable_path=program,
         invocation_mode=InvocationMode.SUBPROCESS,
         install_deps=False,
         emit_datasets=False,
         should_store_compiled_sql=False,
-        dbt_cmd_global_flags=["--no-use-colors"],
+        dbt_cmd_global_flags=[*arguments, "--no-use-colors"],
         select=SELECTED_NODES,
         # A test that also reads what is not built waits for the run that builds it.
         indirect_selection="cautious",

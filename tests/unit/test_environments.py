@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.environments import CommandFailed, MissingEnvironment, executable, run
+from include.environments import (
+    PROJECT_DIR,
+    CommandFailed,
+    MissingEnvironment,
+    executable,
+    on_a_leash,
+    run,
+)
 
 
 def silent(line: str) -> None:
@@ -78,7 +86,9 @@ def test_a_failure_says_what_the_program_said_last() -> None:
 
 
 def test_a_program_that_was_killed_is_not_said_to_have_failed() -> None:
-    program = "import os, signal; print('at work', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    program = (
+        "import os, signal; print('at work', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
     with pytest.raises(CommandFailed, match=r"killed by SIGKILL, .* memory .*: give it more:\nat"):
         run([sys.executable, "-c", program], {}, silent)
 
@@ -99,6 +109,32 @@ def test_whoever_stops_listening_ends_the_program_and_what_it_started() -> None:
         time.sleep(0.05)
     else:
         assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(not on_a_leash(), reason="needs setpriv, which only Linux has")
+def test_a_program_ends_with_the_task_that_was_killed() -> None:
+    """Its task was killed and tried again, and two dbts built the same release."""
+    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    task = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from include.environments import run;"
+            f"run([sys.executable, '-c', {sleeper!r}], {{}}, lambda line: print(line, flush=True))",
+        ],
+        cwd=PROJECT_DIR,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert task.stdout is not None
+    pid = int(task.stdout.readline())
+    task.kill()
+    task.wait()
+    task.stdout.close()
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)
 
 
 def test_what_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
