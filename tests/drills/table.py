@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,4 +73,6 @@ def write(rows: list[Row], page: Path) -> None:
 
 
 def _cell(text: str) -> str:
+    # Where this machine keeps temporary files concerns nobody.
+    text = re.sub(rf"{re.escape(tempfile.gettempdir())}/(\S+/)*", "…/", text)
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
