@@ -7,6 +7,7 @@ XComs, so that a run whose process was killed can go on in another one.
 
 from __future__ import annotations
 
+import inspect
 import json
 import multiprocessing
 import os
@@ -127,21 +128,20 @@ class SmallPipeline:
         ]  # fmt: skip
 
     def _run_tasks(self) -> Ended:
-        params = {
-            "source": self.source, "ref": None, "source_dir": None, "target_layer": "gold",
-            "force": self.force, "accept_falls": [],
-        }  # fmt: skip
         tasks: dict[str, Callable[[], Any]] = {
-            "detect_changes": lambda: airflow_tasks.detect_changes.function(params),
-            "open_release": lambda: airflow_tasks.open_release.function(
-                returned["detect_changes"], params, RUN_ID
+            "detect_changes": lambda: self._call(airflow_tasks.detect_changes),
+            "open_release": lambda: self._call(
+                airflow_tasks.open_release, source=returned["detect_changes"]
             ),
-            "load_bronze": lambda: airflow_tasks.load_bronze.function(
-                returned["detect_changes"], returned["open_release"], params
+            "load_bronze": lambda: self._call(
+                airflow_tasks.load_bronze,
+                source=returned["detect_changes"],
+                release_id=returned["open_release"],
             ),
             "dbt_build": lambda: _stand_in_for_dbt_and_audits(returned["open_release"]),
             "publish_release": lambda: (
-                list(airflow_tasks.publish_release.function(returned["open_release"])) and None
+                list(self._call(airflow_tasks.publish_release, release_id=returned["open_release"]))
+                and None
             ),
         }
         returned: dict[str, Any] = {}
@@ -156,6 +156,22 @@ class SmallPipeline:
                 return self._failed(name, error, returned.get("open_release"))
             self.xcoms.write_text(json.dumps(returned))
         return Ended(returned["open_release"])
+
+    def _call(self, task: Any, **returned: Any) -> Any:
+        """Call a task's function with what Airflow would hand over."""
+        context = {
+            "params": {
+                "source": self.source, "ref": None, "source_dir": None, "target_layer": "gold",
+                "force": self.force, "accept_falls": [], "publish": True,
+            },
+            "run_id": RUN_ID,
+            "dag_run": SimpleNamespace(
+                run_id=RUN_ID, run_type="manual", triggering_user_name="drill"
+            ),
+            **returned,
+        }  # fmt: skip
+        names = inspect.signature(task.function).parameters
+        return task.function(**{name: context[name] for name in names})
 
     def _failed(self, task: str, error: Exception, release_id: int | None) -> Ended:
         context: Any = {
@@ -182,7 +198,7 @@ class SmallPipeline:
             get_task_states=lambda **_: {RUN_ID: states},
         )
         try:
-            airflow_tasks.close_release.function(ended.release_id, ti)
+            self._call(airflow_tasks.close_release, release_id=ended.release_id, ti=ti)
         except Exception as error:  # noqa: BLE001  as Airflow does
             # The first red task is the cause.
             ended.failed_task = ended.failed_task or "close_release"
