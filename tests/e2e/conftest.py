@@ -19,7 +19,7 @@ PASSWORDS = {
 }
 # What a deployment has in its environment besides.
 TOKENS = {
-    "GitHub": "ghp_PlantedTokenOfGitHub0000000000000000",
+    "GitHub": "ghp_PlantedTokenOfGitHub0000000000000000",  # pragma: allowlist secret
     "Slack": "T0000/B0000/PlantedTokenOfSlack",
     "mail": "planted: m/ail @password",
 }

@@ -26,7 +26,7 @@ from include.local.state import free_port
 from include.warehouse.connection import ConnectionSettings
 
 DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
-PASSWORD = "the superuser of the TLS tests"
+PASSWORD = "the superuser of the TLS tests"  # pragma: allowlist secret
 # These logins need no password but a certificate that is made out to them; one has none.
 CERTIFIED, IMPOSTOR = "certified", "impostor"
 
