@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills fuzz mutants damages lint audit lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills fuzz mutants damages lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -109,6 +109,7 @@ lock: ## refresh the locked versions of all environments
 	@$(ENVIRONMENTS) --lock
 
 # Strict: a package that cannot be looked up is no package without vulnerabilities.
+.PHONY: audit
 audit: ## look up every locked version among the known vulnerabilities; needs the internet
 	@$(ENVIRONMENTS) lint
 	@failed=0; for lock in $(wildcard include/*/*.lock); do \
