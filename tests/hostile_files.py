@@ -54,9 +54,7 @@ def sequence(count: float, start: float, step: float) -> bytes:
 
 def many_sequences(count: int, length: int) -> bytes:
     names = [f"x{number}" for number in range(count)]
-    return r.saved(
-        {"t": r.data_frame(dict.fromkeys(names, r.compact_sequence(length)), length)}
-    )
+    return r.saved({"t": r.data_frame(dict.fromkeys(names, r.compact_sequence(length)), length)})
 
 
 def nested(level: Callable[[bytes], bytes], depth: int) -> bytes:
@@ -76,11 +74,11 @@ GOOD = named("x")
 
 HOSTILE: dict[str, Hostile] = {
     # Compression
-    "gzip_bomb": Hostile(lambda: gzip.compress(bytes(80 * 2**20), mtime=0), "decompress to more"),
-    "xz_bomb": Hostile(lambda: lzma.compress(bytes(80 * 2**20), preset=1), "decompress to more"),
-    "bzip2_bomb": Hostile(lambda: r.COMPRESS["bzip2"](bytes(80 * 2**20)), "decompress to more"),
+    "gzip_bomb": Hostile(lambda: gzip.compress(bytes(40 * 2**20), mtime=0), "decompress to more"),
+    "xz_bomb": Hostile(lambda: lzma.compress(bytes(40 * 2**20), preset=1), "decompress to more"),
+    "bzip2_bomb": Hostile(lambda: r.COMPRESS["bzip2"](bytes(40 * 2**20)), "decompress to more"),
     "bomb_behind_a_good_start": Hostile(
-        lambda: gzip.compress(GOOD + bytes(80 * 2**20), mtime=0), "decompress to more"
+        lambda: gzip.compress(GOOD + bytes(40 * 2**20), mtime=0), "decompress to more"
     ),
     "two_gzip_members": Hostile(lambda: gzip.compress(GOOD, mtime=0) * 2, "bytes follow its comp"),
     "two_xz_streams": Hostile(lambda: lzma.compress(GOOD) * 2, "bytes follow its compressed"),

@@ -262,9 +262,8 @@ def _seasons(
     castaway = {*dataset.key} - {season}
     if castaway != {"castaway_id"} or table.r_types.get("castaway_id") not in FITTING["text"]:
         return seasons, {}
-    return seasons, table.frame.dropna(subset=dataset.key).groupby(season)["castaway_id"].agg(
-        frozenset
-    ).to_dict()
+    casts = table.frame.dropna(subset=dataset.key).groupby(season)["castaway_id"].agg(frozenset)
+    return seasons, {str(name): cast for name, cast in casts.items()}
 
 
 def _renames(

@@ -149,7 +149,11 @@ def _published_values(
     connection: psycopg.Connection, dataset: str, column: str
 ) -> Counter[Any] | None:
     found = _query_published(connection, dataset, [column])
-    return None if found is None else Counter({value: rows for value, rows in found if value is not None})
+    return (
+        None
+        if found is None
+        else Counter({value: rows for value, rows in found if value is not None})
+    )
 
 
 def _published_casts(

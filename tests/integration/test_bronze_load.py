@@ -316,7 +316,8 @@ def test_a_fall_that_a_person_accepts_is_loaded_and_recorded(
 # What a person may find as the name of a new column
 HOSTILE_NAMES = (
     '"; drop table ops.releases; --', "'; drop schema ops cascade; --", "%s %(x)s %", "{}{0}", "$1",
-    "a.b", "select", "x" * 63, "ö" * 31, "北京", "\\", "a\\'b", "{{ 1/0 }}", "[bold]", "<script>", "ＳＱＬ",
+    "a.b", "select", "x" * 63, "ö" * 31, "北京", "\\", "a\\'b", "{{ 1/0 }}", "[bold]", "<script>",
+    "\uff33\uff31\uff2c",
 )  # fmt: skip
 
 

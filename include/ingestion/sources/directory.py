@@ -90,7 +90,7 @@ def _commit(path: Path) -> str | None:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if name.lower().endswith(SUFFIX))
+    return sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(SUFFIX))
 
 
 def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
@@ -107,7 +107,9 @@ def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
             content = _read(folder / name)
             left -= len(content)
             if left < 0:
-                raise SourceError(f"The files of {folder} have more than {MAX_TOTAL_BYTES:,} bytes.")
+                raise SourceError(
+                    f"The files of {folder} have more than {MAX_TOTAL_BYTES:,} bytes."
+                )
             yield folder / name, content
     except OSError as error:
         raise SourceError(f"Folder {folder} cannot be read: {error.strerror}.") from error

@@ -176,7 +176,9 @@ async def _fetch(
 def _refuse_oversize(entries: list[_Entry]) -> None:
     for entry in entries:
         if entry.size > MAX_FILE_BYTES:
-            raise SourceError(f"{entry.path} has {entry.size:,} bytes, more than {MAX_FILE_BYTES:,}.")
+            raise SourceError(
+                f"{entry.path} has {entry.size:,} bytes, more than {MAX_FILE_BYTES:,}."
+            )
     if (total := sum(entry.size for entry in entries)) > MAX_TOTAL_BYTES:
         raise SourceError(f"The files have {total:,} bytes, more than {MAX_TOTAL_BYTES:,}.")
 
@@ -335,9 +337,10 @@ def _refuse_foreign(asked: httpx.URL, target: httpx.URL) -> None:
     same = (target.scheme, target.host, target.port) == (asked.scheme, asked.host, asked.port)
     github = target.scheme == "https" and target.host in GITHUB_HOSTS and target.port is None
     if not (same or github):
+        place = shown(f"{target.scheme}://{target.host}")
         raise SourceUnavailable(
-            f"{_host(asked)} redirects to {shown(f'{target.scheme}://{target.host}')}, which is not "
-            "followed. Are GAMEBOT_UPSTREAM_API_URL and GAMEBOT_UPSTREAM_RAW_URL right, and does "
+            f"{_host(asked)} redirects to {place}, which is not followed. Are "
+            "GAMEBOT_UPSTREAM_API_URL and GAMEBOT_UPSTREAM_RAW_URL right, and does "
             "no proxy stand in between?"
         )
 

@@ -14,8 +14,8 @@ import pytest
 from include.ingestion.catalog import Catalog, SourceKind, load_catalog
 from include.ingestion.contract import (
     ContractViolation,
-    Published,
     Drift,
+    Published,
     Shape,
     check_columns,
     check_datasets,
@@ -254,9 +254,7 @@ def test_the_violation_names_dataset_and_column_and_what_to_do() -> None:
     refuse_blocking([item for item in drift if item.severity == "recorded"])
 
 
-def real_drift(
-    folder: Path, before: Path | None = None, only: Collection[str] = ()
-) -> list[Drift]:
+def real_drift(folder: Path, before: Path | None = None, only: Collection[str] = ()) -> list[Drift]:
     """What a load of the folder's files finds, after a release of another folder's."""
     catalog = load_catalog()
     drift: list[Drift] = []
@@ -327,6 +325,7 @@ def test_the_real_history_of_upstream_is_told_as_it_was(survivor_snapshots: Path
         {str(item) for item in told["2025-11-06"]}
     )
     # turn_based became rounds on 2026-02-27: going back, the other way round.
-    assert "challenge_description.rounds: looks renamed to turn_based: 89% of its values are the same" in (  # noqa: E501
-        {str(item) for item in told["2026-06-12"]}
+    assert (
+        "challenge_description.rounds: looks renamed to turn_based: 89% of its values are the same"
+        in ({str(item) for item in told["2026-06-12"]})
     )

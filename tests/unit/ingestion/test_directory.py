@@ -131,7 +131,13 @@ def test_a_commit_file_of_junk_is_refused(survivor: Path, junk: bytes) -> None:
 
 def test_odd_names_are_recorded_and_never_read(survivor: Path, tmp_path: Path) -> None:
     before = resolved(survivor).fingerprint
-    for name in (b"c\xd0\xb0staways.rda", b"\xff.rda", b"a\nb.rda", b"journeys.RDA", b"x" * 250 + b".rda"):
+    for name in (
+        b"c\xd0\xb0staways.rda",
+        b"\xff.rda",
+        b"a\nb.rda",
+        b"journeys.RDA",
+        b"x" * 250 + b".rda",
+    ):
         os.mkfifo(os.fsencode(survivor) + b"/" + name)
     source = resolved(survivor)
     assert source.fingerprint == before

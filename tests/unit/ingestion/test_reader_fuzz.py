@@ -96,9 +96,7 @@ def plain(value: Any) -> Any:
 def test_what_r_writes_is_read_as_another_reader_reads_it(
     folder: Path, columns: dict[str, tuple[RType, list[Any]]], compression: Any, version: int
 ) -> None:
-    path = r.write_columns(
-        folder / "t.rda", "t", columns, compression=compression, version=version
-    )
+    path = r.write_columns(folder / "t.rda", "t", columns, compression=compression, version=version)
     table = read_table(path)
     assert table.r_types == {name: r_type for name, (r_type, _) in columns.items()}
     with warnings.catch_warnings():
@@ -166,9 +164,7 @@ def frames_of_anything(draw: st.DrawFn) -> bytes:
     return r.saved({"t": r.data_frame(columns, 1)})
 
 
-SEEDS = [GOOD] + [
-    content for hostile in HOSTILE.values() if len(content := hostile.build()) < 2000
-]
+SEEDS = [GOOD] + [content for hostile in HOSTILE.values() if len(content := hostile.build()) < 2000]
 
 
 @st.composite
@@ -193,13 +189,15 @@ def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 
 def assert_read_or_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    table = None
+    table, refusal = None, None
     try:
         table = read_table(path, MAX_BYTES)
     except UnreadableFile as error:
-        event("refused: " + error.reason[:45])
-        assert len(str(error)) < 250 and str(error).isprintable()
-    if table is not None:
+        refusal = error
+    if refusal:
+        event(f"refused: {refusal.reason[:45]}")
+        assert len(str(refusal)) < 250 and str(refusal).isprintable()
+    if table:
         event("read")
         assert_can_be_loaded(table)
 

@@ -341,7 +341,7 @@ def test_a_package_of_other_content_is_refused(tmp_path: Path, index: Path) -> N
         archive.writestr(f"{info}/RECORD", "")
     (index / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
     (tmp_path / "into").mkdir()
-    with pytest.raises(SourceUnavailable, match="cannot be installed.*[Hh]ash"):
+    with pytest.raises(SourceUnavailable, match=r"cannot be installed.*[Hh]ash"):
         fetch(snapshot.resolve(), ["castaways"], tmp_path / "into", lambda line: None)
     assert not list((tmp_path / "into").rglob("gamebot*"))
     assert not list(tmp_path.rglob("escaped.txt"))

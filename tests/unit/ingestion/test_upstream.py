@@ -156,7 +156,9 @@ def drop_by_drop(before_the_body: bool) -> Fault:
     """Sends a byte now and then, for ever: no read ever times out."""
 
     def send(server: GitHub, handler: BaseHTTPRequestHandler, content: bytes) -> None:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: " + (b"" if before_the_body else b"\r\n\r\n"))
+        handler.wfile.write(
+            b"HTTP/1.1 200 OK\r\nX-Slow: " + (b"" if before_the_body else b"\r\n\r\n")
+        )
         try:
             while True:
                 handler.wfile.write(b"x")
@@ -351,17 +353,18 @@ def test_a_redirect_to_another_server_is_not_followed(
     monkeypatch.setenv("GITHUB_TOKEN", "not-a-real-token")
     target = f"{elsewhere.url}/api/repos/{upstream.REPOSITORY}/commits/master?secret=1"
     github.faults[part] = [status(302, Location=target)] * 3
-    with pytest.raises(SourceUnavailable, match="redirects to 'http://127.0.0.1'.*not followed"):
+    with pytest.raises(
+        SourceUnavailable, match=r"redirects to 'http://127\.0\.0\.1'.*not followed"
+    ):
         fetched(tmp_path)
     assert not elsewhere.requests
 
 
 @pytest.mark.parametrize(
-    "target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "//169.254.169.254/latest/", "https://a.b"]
+    "target",
+    ["file:///etc/passwd", "ftp://127.0.0.1/x", "//169.254.169.254/latest/", "https://a.b"],
 )
-def test_a_redirect_to_another_kind_of_address_is_not_followed(
-    github: GitHub, target: str
-) -> None:
+def test_a_redirect_to_another_kind_of_address_is_not_followed(github: GitHub, target: str) -> None:
     github.faults["commits"] = [status(301, Location=target)] * 3
     with pytest.raises(SourceUnavailable, match="not followed"):
         resolved()
@@ -525,7 +528,9 @@ def test_odd_names_are_recorded_and_never_asked_for(github: GitHub, tmp_path: Pa
         github.files[name] = b"odd"
     files = fetched(tmp_path)
     assert sorted(files.files) == DATASETS
-    assert files.unknown == sorted({*(name.replace("\\\\", "\\") for name in ODD_NAMES.values()), "viewers"})
+    assert files.unknown == sorted(
+        {*(name.replace("\\\\", "\\") for name in ODD_NAMES.values()), "viewers"}
+    )
     assert {path.name for path in (tmp_path / "into").iterdir()} == {f"{n}.rda" for n in DATASETS}
     assert not {path for path in github.requests if path.endswith("odd")}
     del github.files["Castaways.rda"]
@@ -544,7 +549,11 @@ def test_all_files_together_have_a_size(
 def test_a_mirrors_password_is_in_no_message(
     github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for address in ("http://user:hunter2@127.0.0.1:9", "http://user:hunter2@[", "gopher://u:hunter2@x"):
+    for address in (
+        "http://user:hunter2@127.0.0.1:9",
+        "http://user:hunter2@[",
+        "gopher://u:hunter2@x",
+    ):
         monkeypatch.setenv("GAMEBOT_UPSTREAM_API_URL", address)
         with pytest.raises(SourceError) as error:
             resolved()
