@@ -194,9 +194,14 @@ class Copy:
             "DBT_TARGET_PATH": str(self.folder / "target"),
             "DBT_LOG_PATH": str(self.folder / "logs"),
         }
-        dbt = [executable("dbt", "dbt"), command, *arguments, "--profiles-dir", os.curdir]
+        program = executable("dbt", "dbt")
         try:
-            run(dbt, environment, lambda line: None, cwd=PROJECT_DIR / "include" / "dbt")
+            run(
+                [program, command, *arguments, "--profiles-dir", os.curdir],
+                environment,
+                lambda line: None,
+                cwd=PROJECT_DIR / "include" / "dbt",
+            )
         except CommandFailed as error:
             if error.returncode != 1 or command == "run":
                 raise
