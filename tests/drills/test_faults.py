@@ -55,7 +55,7 @@ from tests.unit.ingestion.test_upstream import (
     truncated,
 )
 
-PASSWORD = "the pipeline of the drills"
+PASSWORD = "the pipeline of the drills"  # pragma: allowlist secret
 FAKETIME = next(Path("/usr").glob("lib*/**/faketime/libfaketime.so.1"), None)
 
 
