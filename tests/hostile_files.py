@@ -131,7 +131,7 @@ HOSTILE: dict[str, Hostile] = {
         lambda: column(r.vector(LIST, 50_000, (r.integers(22) + r.NIL * 2) * 50_000)),
         "more than 10,000 objects",
     ),
-    "too_many_different_texts": Hostile(lambda: many_texts(210_000), "200,000 different texts"),
+    "too_many_different_texts": Hostile(lambda: many_texts(101_000), "100,000 different texts"),
     "a_sequence_of_2_thousand_million": Hostile(
         lambda: column(r.compact_sequence(2**31 - 1)), "claims a sequence"
     ),

@@ -549,11 +549,8 @@ def test_all_files_together_have_a_size(
 def test_a_mirrors_password_is_in_no_message(
     github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for address in (
-        "http://user:hunter2@127.0.0.1:9",
-        "http://user:hunter2@[",
-        "gopher://u:hunter2@x",
-    ):
+    user = "user:hunter2"
+    for address in (f"http://{user}@127.0.0.1:9", f"http://{user}@[", f"gopher://{user}@x"):
         monkeypatch.setenv("GAMEBOT_UPSTREAM_API_URL", address)
         with pytest.raises(SourceError) as error:
             resolved()
