@@ -145,7 +145,8 @@ def build(
             number = load_release(as_pipeline(superuser), survivor_snapshots / folder)
             run_dbt(
                 as_pipeline(superuser), number, dbt_folder,
-                "--quiet", "build", "--exclude-resource-type", "unit_test",
+                "--quiet", "build",
+                "--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure",
             )  # fmt: skip
             checks = read_build_results(dbt_folder / "target").checks
             warnings = {c.check_id.split(".")[0] for c in checks if c.outcome == "warned"}
