@@ -44,8 +44,9 @@ DEFAULT_ARGS = {
     default_args=DEFAULT_ARGS,
     on_failure_callback=alert_failure,
     on_success_callback=alert_success,
+    # Not from when it was queued: Airflow 3.3 cannot clear a run that has such a deadline.
     deadline=DeadlineAlert(
-        DeadlineReference.DAGRUN_QUEUED_AT, deadline(), AsyncCallback(alert_late)
+        DeadlineReference.DAGRUN_LOGICAL_DATE, deadline(), AsyncCallback(alert_late)
     ),
     tags=["survivor", "bronze", "silver", "gold"],
 )

@@ -56,7 +56,7 @@ class Alert(BaseModel):
 
 
 def deadline() -> timedelta:
-    """Return how long after it was queued a run is late: `GAMEBOT_DEADLINE_MINUTES`.
+    """Return how long after its logical date a run is late: `GAMEBOT_DEADLINE_MINUTES`.
 
     Raises:
         ValueError: the setting is not a positive number of minutes.
@@ -89,12 +89,12 @@ async def alert_late(context: dict[str, Any]) -> None:
         context: the run as the REST API describes it, which is all that a deadline knows.
     """
     run = context["dag_run"]
-    queued = datetime.fromisoformat(run["queued_at"]).astimezone(UTC)
+    due = datetime.fromisoformat(run["logical_date"]).astimezone(UTC)
     alert = Alert(
         subject=f"{run['dag_id']} is late",
         lines=[
-            f"Run {run['dag_run_id']} was queued at {queued:%Y-%m-%d %H:%M} UTC and has not ended "
-            f"within {deadline().total_seconds() / 60:g} minutes.",
+            f"Run {run['dag_run_id']} of {due:%Y-%m-%d %H:%M} UTC has not ended within "
+            f"{deadline().total_seconds() / 60:g} minutes.",
             "Readers keep what is published.",
         ],
         run_url=_run_url(run["dag_id"], run["dag_run_id"]),
