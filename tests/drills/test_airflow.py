@@ -215,30 +215,6 @@ def test_scheduler_is_killed(drill: Row, machine: Machine) -> None:
     drill.next_run = f"published release {is_published(machine, next_run)}"
 
 
-def test_postgres_restarts(drill: Row, machine: Machine, reader: Reader) -> None:
-    """Postgres restarts while dbt builds, under the warehouse and Airflow's own database"""
-    drill.injected = "pg_ctl restart"
-    run, next_run = run_and_next(machine)
-    wait_for_dbt(machine)
-    server = LocalDatabases.of(machine.state).server
-    with reader.server_is_away():
-        server.stop()
-        server.start()
-    # What watches over Airflow starts what the loss of its database ended.
-    stack = AirflowStack(machine.state, LocalDatabases.of(machine.state))
-    time.sleep(20)
-    gone = {"api-server", "scheduler", "dag-processor", "triggerer"} - set(stack.running())
-    for name in gone:
-        stack._launch(name)
-    release = is_published(machine, run)
-    tries = tasks(machine, run)["dbt_build"].try_number
-    drill.happened = (
-        f"{', '.join(sorted(gone)) or 'nothing of Airflow'} ended and was started again; "
-        f"dbt_build was tried {tries} times, the run published release {release}"
-    )
-    drill.next_run = f"published release {is_published(machine, next_run)}"
-
-
 def test_two_runs(drill: Row, machine: Machine) -> None:
     """Two runs at once in one Airflow"""
     drill.injected = "each drill above triggered the next run while its own was at work"
