@@ -132,6 +132,15 @@ HOSTILE: dict[str, Hostile] = {
         "more than 10,000 objects",
     ),
     "too_many_different_texts": Hostile(lambda: many_texts(101_000), "100,000 different texts"),
+    "too_many_different_dates": Hostile(
+        lambda: column(
+            r.vector(
+                INTEGER, 101_000, r.integers(*range(101_000)), {"class": r.strings(["Date"])}
+            ),
+            rows=101_000,
+        ),
+        "100,000 different dates",
+    ),
     "a_sequence_of_2_thousand_million": Hostile(
         lambda: column(r.compact_sequence(2**31 - 1)), "claims a sequence"
     ),

@@ -29,7 +29,7 @@ MAX_BYTES = 64 * 2**20  # decompressed: 15 million, challenge_summary
 MAX_RATIO = 500  # decompressed to compressed: 126, the same file
 RATIO_FREE_BYTES = 2**20  # a small file may repeat itself as it likes
 MAX_OBJECTS = 10_000  # vectors, pairs, names: 72, castaway_scores; each costs 30 times its bytes
-MAX_TEXTS = 100_000  # different texts: 6,592, castaway_details; each costs 20 times its bytes
+MAX_TEXTS = 100_000  # different ones, also dates of a column: 6,592; each costs 20 times its bytes
 MAX_COLUMNS = 300  # 58, castaway_scores; a row of more texts no longer fits a page of Postgres
 MAX_NAME_BYTES = 63  # Postgres cuts what is longer, and two names may become one
 MAX_DEPTH = 32
@@ -392,6 +392,8 @@ def _dates(days: np.ndarray, missing: np.ndarray) -> np.ndarray:
     epoch = datetime.date(1970, 1, 1)
     absent = missing | np.isnan(days)
     known, places = np.unique(np.floor(np.where(absent, 0, days)), return_inverse=True)
+    if len(known) > MAX_TEXTS:
+        raise _Malformed(f"holds more than {MAX_TEXTS:,} different dates")
     try:
         dates = [epoch + datetime.timedelta(days=float(day)) for day in known]
     except OverflowError as error:

@@ -358,7 +358,7 @@ def test_hostile_files_are_refused_within_bounds(tmp_path: Path, name: str) -> N
         message = str(error)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 4 * MAX_BYTES
+    assert peak < MAX_BYTES
     if reason is None:
         assert message is None
     else:
