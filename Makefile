@@ -80,9 +80,9 @@ ledger: environments ## write down how many rows each season has in the publishe
 repairs: environments ## date the seed upstream_repairs anew [SNAPSHOTS=folder of commits]
 	@.venv/bin/python scripts/date_repairs.py $(or $(SNAPSHOTS),$(GAMEBOT_SURVIVOR_SNAPSHOTS),../shared/survivoR)
 
-test: environments ## run all tests [ARGS="tests/unit -x"]
+test: environments ## run all tests, in two processes [ARGS="tests/unit -x" WORKERS=2]
 	@$(ENVIRONMENTS) baseline
-	@.venv/bin/python -m pytest -q $(ARGS)
+	@.venv/bin/python -m pytest -q --numprocesses $(or $(WORKERS),2) --dist loadgroup $(ARGS)
 
 fuzz: export FUZZ_FILES := $(or $(FILES),20000)
 fuzz: environments ## make up damaged .rda files for the reader, other ones each time [FILES=20000]
