@@ -37,31 +37,73 @@ class PublicationBlocked(RuntimeError):
     """Something that somebody else put into the warehouse is in the way of a publication."""
 
 
+class OldSnapshots(RuntimeError):
+    """Transactions that are older than a release would find its tables empty."""
+
+
 def lock_releases(connection: psycopg.Connection) -> None:
     """Keep other sessions from publishing or dropping releases until this transaction ends."""
     connection.execute("select pg_advisory_xact_lock(hashtext('gamebot.releases'))")
     connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
 
 
-def publish_when_free(connection: psycopg.Connection, step: Callable[[], None]) -> None:
+def publish_when_free(
+    connection: psycopg.Connection, step: Callable[[], None], *, new_tables: bool
+) -> None:
     """Run `step` in a transaction of its own, again and again while readers are in its way.
 
     Args:
         connection: acting as `gamebot_owner`, outside a transaction.
         step: checks, replaces and records; all of it or nothing happens.
+        new_tables: the step shows tables that readers never saw, so transactions that began before
+            they were filled are in its way, too.
 
     Raises:
         psycopg.errors.LockNotAvailable: readers held a view for ten minutes on end.
+        OldSnapshots: such a transaction went on for as long.
     """
+    with connection.transaction():
+        ((now,),) = connection.execute(
+            "select pg_snapshot_xmax(pg_current_snapshot())::xid::text"
+        ).fetchall()
     for attempt in Retrying(
-        retry=retry_if_exception_type(psycopg.errors.LockNotAvailable),
+        retry=retry_if_exception_type((psycopg.errors.LockNotAvailable, OldSnapshots)),
         wait=wait_random(*RETRY_PAUSE_SECONDS),
         stop=stop_after_delay(GIVE_UP_AFTER_SECONDS),
         reraise=True,
     ):
         with attempt, connection.transaction():
             lock_releases(connection)
+            if new_tables:
+                _refuse_older_snapshots(connection, now)
             step()
+
+
+def _refuse_older_snapshots(connection: psycopg.Connection, transaction: str) -> None:
+    """Stop while somebody reads the warehouse as it was before this transaction number.
+
+    Such a reader (a dump, a notebook in a repeatable read) sees a view's new definition at once and
+    none of the rows that came after its own beginning: no error, and empty tables.
+    """
+    readers = connection.execute(
+        """
+        select format('pid %%s (login %%s, %%s)', pid, usename, application_name)
+        from pg_stat_activity
+        where
+            datname = current_database()
+            and usesysid is not null
+            and pid <> pg_backend_pid()
+            and age(backend_xmin) > age(%s::xid)
+        order by pid
+        """,
+        (transaction,),
+    ).fetchall()
+    if readers:
+        raise OldSnapshots(
+            "Transactions that began before this release was built still read, and would find its "
+            f"tables empty: {', '.join(reader for (reader,) in readers)}. Let them end, or end "
+            "them with `select pg_terminate_backend(PID)`, then clear this task."
+        )
 
 
 def show_release(

@@ -457,7 +457,7 @@ def _publish(
             detail=f"null for want of data: {', '.join(left_null)}" if left_null else None,
         )
 
-    publish_when_free(connection, step)
+    publish_when_free(connection, step, new_tables=from_state == "audited")
 
 
 def _refuse_if_overtaken(connection: psycopg.Connection, release_id: int) -> None:
