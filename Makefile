@@ -82,7 +82,7 @@ repairs: environments ## date the seed upstream_repairs anew [SNAPSHOTS=folder o
 
 test: environments ## run all tests, in two processes [ARGS="tests/unit -x" WORKERS=2]
 	@$(ENVIRONMENTS) baseline
-	@.venv/bin/python -m pytest -q --numprocesses $(or $(WORKERS),2) --dist loadgroup $(ARGS)
+	@.venv/bin/python -m pytest -q --numprocesses $(or $(WORKERS),2) --dist loadfile $(ARGS)
 
 fuzz: export FUZZ_FILES := $(or $(FILES),20000)
 fuzz: environments ## make up damaged .rda files for the reader, other ones each time [FILES=20000]

@@ -22,15 +22,6 @@ PROJECT = Path(__file__).resolve().parents[1]
 _numbers = itertools.count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares an expensive fixture: a module, and whatever reads survivoR."""
-    for item in items:
-        shares_survivor = "survivor_warehouse" in getattr(item, "fixturenames", ())
-        group = "survivor" if shares_survivor else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Callable[[], Path]]:
     """Makes folders for servers: outside pytest's, which a server that root starts cannot enter."""

@@ -43,12 +43,18 @@ class OldSnapshots(RuntimeError):
 
 def lock_releases(connection: psycopg.Connection) -> None:
     """Keep other sessions from publishing or dropping releases until this transaction ends."""
+    make_durable(connection)
     connection.execute("select pg_advisory_xact_lock(hashtext('gamebot.releases'))")
     connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
 
 
+def make_durable(connection: psycopg.Connection) -> None:
+    """Let a crash of the server not take back this transaction, whatever its settings allow."""
+    connection.execute("set local synchronous_commit = on")
+
+
 def publish_when_free(
-    connection: psycopg.Connection, step: Callable[[], None], *, new_tables: bool
+    connection: psycopg.Connection, step: Callable[[], None], *, new_tables: bool = True
 ) -> None:
     """Run `step` in a transaction of its own, again and again while readers are in its way.
 

@@ -21,7 +21,7 @@ from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict
 
 from include.warehouse.history import Event, record_event
-from include.warehouse.publication import publish_when_free, show_release
+from include.warehouse.publication import make_durable, publish_when_free, show_release
 from include.warehouse.schemas import (
     AUDITOR,
     LAYERS,
@@ -110,6 +110,7 @@ def open_release(
 ) -> int:
     """Start a release: its row in `ops.releases` and its empty schemas. Returns its number."""
     with connection.transaction():
+        make_durable(connection)
         inserted = connection.execute(
             """
             insert into ops.releases (

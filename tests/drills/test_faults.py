@@ -198,7 +198,7 @@ def test_upstream_is_down(
         patch.setenv("GAMEBOT_UPSTREAM_API_URL", "http://127.0.0.1:9")
         ended = small.run()
     is_red(
-        small, drill, ended, "detect_changes", "127.0.0.1", "refused", "GAMEBOT_UPSTREAM_API_URL"
+        small, drill, ended, "detect_changes", "127.0.0.1", "connection", "GAMEBOT_UPSTREAM_API_URL"
     )
     assert ended.tried_again
     next_run_publishes(small, drill)

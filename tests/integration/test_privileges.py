@@ -48,7 +48,7 @@ RECORD = {"select", "insert", "delete"}
 
 # Who may do what with the tables and views of a schema. The owner may do everything.
 MAY: dict[str, dict[str, set[str]]] = {
-    "bronze": {READER: READ, TRANSFORMER: READ},
+    "bronze": {READER: READ, TRANSFORMER: READ, LOADER: READ},
     "silver": {READER: READ},
     "gold": {READER: READ},
     f"bronze_r{PUBLISHED}": {TRANSFORMER: READ, AUDITOR: READ},

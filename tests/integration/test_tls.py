@@ -162,7 +162,7 @@ def test_cosmos_writes_a_profile_that_logs_in_with_the_certificate_alone(
         run(
             [program("dbt", "dbt"), "debug", "--connection", "--profiles-dir", profiles.parent,
              "--target", "release"],
-            {**variables, "DBT_LOG_PATH": str(tmp_path)},
+            {**variables, "DBT_LOG_PATH": str(tmp_path), "GAMEBOT_RELEASE_ID": "1"},
             print,
             cwd=PROJECT_DIR / "include" / "dbt",
         )  # fmt: skip

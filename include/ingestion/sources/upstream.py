@@ -375,7 +375,8 @@ async def _with_retries(attempt: Callable[[], Awaitable[T]], url: str) -> T:
             reraise=True,
         )(attempt)
     except (_Transient, httpx.TransportError) as error:
-        reason = str(error) or type(error).__name__
+        timed_out = isinstance(error, httpx.TimeoutException)
+        reason = "it timed out" if timed_out else str(error) or type(error).__name__
         raise SourceUnavailable(
             f"{_host(url)} cannot be used, tried {ATTEMPTS} times: {reason}. Wait for the next "
             "run, or name a mirror: GAMEBOT_UPSTREAM_API_URL, GAMEBOT_UPSTREAM_RAW_URL."
