@@ -8,6 +8,7 @@ time: a number alone may belong to somebody else by now.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -79,9 +80,12 @@ class Processes:
         alive = {name: process for name in self._read() if (process := self._find(name))}
         # What a process started is asked too: a task may be in a session of its own.
         members = [
-            member
-            for process in alive.values()
-            for member in (process, *process.children(recursive=True))
+            *self._left_behind(),
+            *(
+                member
+                for process in alive.values()
+                for member in (process, *process.children(recursive=True))
+            ),
         ]
         for member in members:
             _quietly(member.terminate)
@@ -91,6 +95,15 @@ class Processes:
         psutil.wait_procs(stubborn, timeout=STOP_TIMEOUT)
         self._write({})
         return list(alive)
+
+    def _left_behind(self) -> list[psutil.Process]:
+        """Return what a process that was killed had started, known by its session."""
+        killed = {
+            int(entry["pid"])
+            for name, entry in self._read().items()
+            if not self._find(name) and not _is_alive(int(entry["pid"]))
+        }
+        return [process for process in psutil.process_iter() if _session(process) in killed]
 
     def _find(self, name: str) -> psutil.Process | None:
         entry = self._read().get(name)
@@ -108,6 +121,20 @@ class Processes:
 
     def _write(self, entries: Mapping[str, Mapping[str, float]]) -> None:
         write_atomically(self._record, json.dumps(entries))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _session(process: psutil.Process) -> int | None:
+    # Another user's, on some systems; or it has ended meanwhile.
+    with suppress(ProcessLookupError, PermissionError):
+        return os.getsid(process.pid)
+    return None
 
 
 def _quietly(signal: Callable[[], None]) -> None:
