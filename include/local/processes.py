@@ -33,6 +33,9 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         """Start a process; its earlier log is kept as `<name>.log.1`."""
+        # A killed scheduler's workers keep its database session open, and with it a lock on the run
+        # that it worked on, for which the next scheduler would wait for ever.
+        _end(self._left_behind())
         log = self.log(name)
         if log.exists():
             log.replace(log.with_name(f"{log.name}.1"))
@@ -87,12 +90,7 @@ class Processes:
                 for member in (process, *process.children(recursive=True))
             ),
         ]
-        for member in members:
-            _quietly(member.terminate)
-        _, stubborn = psutil.wait_procs(members, timeout=STOP_TIMEOUT)
-        for member in stubborn:
-            _quietly(member.kill)
-        psutil.wait_procs(stubborn, timeout=STOP_TIMEOUT)
+        _end(members)
         self._write({})
         return list(alive)
 
@@ -135,6 +133,15 @@ def _session(process: psutil.Process) -> int | None:
     with suppress(ProcessLookupError, PermissionError):
         return os.getsid(process.pid)
     return None
+
+
+def _end(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        _quietly(process.terminate)
+    _, stubborn = psutil.wait_procs(processes, timeout=STOP_TIMEOUT)
+    for process in stubborn:
+        _quietly(process.kill)
+    psutil.wait_procs(stubborn, timeout=STOP_TIMEOUT)
 
 
 def _quietly(signal: Callable[[], None]) -> None:

@@ -6,16 +6,18 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from include.local.processes import Processes
 from include.local.state import read_json
 
 
-def test_what_a_killed_process_had_started_is_stopped_with_the_others(tmp_path: Path) -> None:
-    """Workers of a scheduler that ran out of memory stayed for ever."""
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_a_killed_process_had_started_is_ended(tmp_path: Path, restarted: bool) -> None:
+    """A killed scheduler's workers stayed, and with them its lock on a run: the next one waited."""
     processes = Processes(tmp_path / "processes.json", tmp_path)
-    command = ["sh", "-c", "sleep 300 & wait"]
-    processes.start("scheduler", command, {"PATH": "/usr/bin:/bin"}, tmp_path)
+    path = {"PATH": "/usr/bin:/bin"}
+    processes.start("scheduler", ["sh", "-c", "sleep 300 & wait"], path, tmp_path)
     leader = psutil.Process(read_json(tmp_path / "processes.json")["scheduler"]["pid"])
     deadline = time.monotonic() + 10
     while not (children := leader.children()):
@@ -25,5 +27,8 @@ def test_what_a_killed_process_had_started_is_stopped_with_the_others(tmp_path: 
     leader.wait()
 
     assert processes.running() == []
-    assert processes.stop() == []
+    if restarted:
+        processes.start("scheduler", ["sleep", "300"], path, tmp_path)
+        assert not any(child.is_running() for child in children)
+    assert processes.stop() == (["scheduler"] if restarted else [])
     assert not any(child.is_running() for child in children)
