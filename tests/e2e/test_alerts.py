@@ -12,6 +12,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+
+pytest.importorskip("aiosmtpd", reason="make test installs it")
+
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as Inbox
 

@@ -87,6 +87,22 @@ def test_locks_hold_what_the_requirements_say(project: Path, lock: str) -> None:
                 assert locked[package] == version, f"{source}: {package}; run make lock"
 
 
+def test_what_only_make_test_installs_is_asked_for_before_it_is_imported(project: Path) -> None:
+    """`astro dev pytest` runs in the image, where one such import ended the whole collection."""
+    ours = set(requirements(project / "include/local/requirements.in"))
+    # Airflow is there, and brings psutil; xdist is a plugin.
+    modules = {name.replace("-", "_") for name in ours - {"apache-airflow", "psutil"}}
+    assert {"aiosmtpd", "hypothesis", "rdata", "sqlglot"} <= modules
+    texts = {file: file.read_text(encoding="utf-8") for file in (project / "tests").rglob("*.py")}
+    hasty = {
+        f"{file.relative_to(project)}: {name}"
+        for file, text in texts.items()
+        for name in re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)
+        if name in modules and f'importorskip("{name}"' not in text
+    }
+    assert hasty == set()
+
+
 def test_locks_fix_the_content_of_every_package(project: Path) -> None:
     """The registry's name and version are a promise; the hash is a proof."""
     for lock in LOCKS:
