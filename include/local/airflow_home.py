@@ -131,7 +131,7 @@ def airflow_environment(state: State, databases: LocalDatabases, api_port: int) 
             for option, value in values.items()
         },
         "AIRFLOW_HOME": str(state.airflow_home),
-        f"AIRFLOW_CONN_{CONNECTION_ID.upper()}": _connection(databases.pipeline),
+        f"AIRFLOW_CONN_{CONNECTION_ID.upper()}": databases.pipeline.as_airflow_connection(),
         "GAMEBOT_ARTIFACTS_URL": state.artifacts.as_uri(),
         "GAMEBOT_MANIFEST_DIR": str(state.manifest),
         "PYTHONPATH": str(state.checkout),
@@ -198,19 +198,6 @@ def _identity(databases: LocalDatabases) -> str:
 def _database_url(settings: ConnectionSettings) -> str:
     login = f"{settings.user}:{quote(settings.password.get_secret_value(), safe='')}"
     return f"postgresql+psycopg2://{login}@{settings.host}:{settings.port}/{settings.dbname}"
-
-
-def _connection(settings: ConnectionSettings) -> str:
-    return json.dumps(
-        {
-            "conn_type": "postgres",
-            "host": settings.host,
-            "port": settings.port,
-            "schema": settings.dbname,
-            "login": settings.user,
-            "password": settings.password.get_secret_value(),
-        }
-    )
 
 
 def _without_proxy_for_ourselves(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ role; in every other process (dbt, Soda, Great Expectations, a person's shell) f
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -251,6 +252,20 @@ class ConnectionSettings(BaseModel):
             f"DB_{name.upper()}": value for name in TLS_SETTINGS if (value := getattr(self, name))
         }
         return settings | tls
+
+    def as_airflow_connection(self) -> str:
+        """Return the value of a variable `AIRFLOW_CONN_*`."""
+        return json.dumps(
+            {
+                "conn_type": "postgres",
+                "host": self.host,
+                "port": self.port,
+                "schema": self.dbname,
+                "login": self.user,
+                "password": self.password.get_secret_value(),
+                "extra": {name: value for name in TLS_SETTINGS if (value := getattr(self, name))},
+            }
+        )
 
     def uri(self) -> str:
         """Return a libpq URI with the password in it: for a person's terminal, never for a log."""

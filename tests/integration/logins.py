@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -25,20 +24,3 @@ def login_of(admin: ConnectionSettings, role: str) -> ConnectionSettings:
         ensure_login(connection, login, PASSWORD)
     bootstrap(admin, login, [role])
     return admin.model_copy(update={"user": login, "password": SecretStr(PASSWORD)})
-
-
-def airflow_connection(settings: ConnectionSettings) -> str:
-    """Return the settings as the value of an `AIRFLOW_CONN_*` variable."""
-    from include.warehouse.connection import TLS_SETTINGS
-
-    return json.dumps(
-        {
-            "conn_type": "postgres",
-            "host": settings.host,
-            "port": settings.port,
-            "schema": settings.dbname,
-            "login": settings.user,
-            "password": settings.password.get_secret_value(),
-            "extra": {name: value for name in TLS_SETTINGS if (value := getattr(settings, name))},
-        }
-    )

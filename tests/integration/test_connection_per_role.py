@@ -16,7 +16,7 @@ from include.quality.run import audit_with_great_expectations, audit_with_soda
 from include.warehouse.checks import CheckResult, record_check_results
 from include.warehouse.connection import ConnectionFailed, ConnectionSettings
 from include.warehouse.schemas import AUDITOR, LOADER, OWNER, READER, TRANSFORMER
-from tests.integration.logins import airflow_connection, login_of
+from tests.integration.logins import login_of
 from tests.integration.survivor_world import open_world
 from tests.survivor_files import write_minimal_survivor
 
@@ -31,7 +31,7 @@ def connections(
     monkeypatch.setenv("GAMEBOT_CONNECTION_PER_ROLE", "true")
     logins = {role: login_of(warehouse_admin, role) for role in PIPELINE_ROLES}
     for role, login in logins.items():
-        monkeypatch.setenv(variable(role), airflow_connection(login))
+        monkeypatch.setenv(variable(role), login.as_airflow_connection())
     return logins
 
 
@@ -132,7 +132,7 @@ def test_a_rotated_password_counts_from_the_next_connection_on(
         with pytest.raises(ConnectionFailed, match=r"password \(DB_USER, DB_PASSWORD\)"):
             settings.connect(role=LOADER)
         rotated = connections[LOADER].model_copy(update={"password": SecretStr("rotated")})
-        monkeypatch.setenv(variable(LOADER), airflow_connection(rotated))
+        monkeypatch.setenv(variable(LOADER), rotated.as_airflow_connection())
         settings.connect(role=LOADER).close()
     finally:
         with warehouse_admin.connect(autocommit=True) as admin:

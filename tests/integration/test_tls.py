@@ -16,7 +16,6 @@ import pytest
 from include.environments import PROJECT_DIR, Environment, MissingEnvironment, executable, run
 from include.warehouse.bootstrap import bootstrap, ensure_bootstrapped
 from include.warehouse.connection import ConnectionFailed, ConnectionSettings
-from tests.integration.logins import airflow_connection
 from tests.integration.tls_server import CERTIFIED, IMPOSTOR, Authority, TlsServer, tls_server
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def test_a_server_without_encryption_is_not_good_enough(postgres_server: Postgre
 def test_airflow_connection_and_variables_mean_the_same(
     server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_SURVIVOR_POSTGRES", airflow_connection(server.certified))
+    monkeypatch.setenv("AIRFLOW_CONN_SURVIVOR_POSTGRES", server.certified.as_airflow_connection())
     for settings in (
         ConnectionSettings.from_airflow(),
         ConnectionSettings.from_environment(server.certified.as_environment()),
@@ -157,7 +156,7 @@ def test_cosmos_writes_a_profile_that_logs_in_with_the_certificate_alone(
 ) -> None:
     from include.transformation.rendering import profile_config
 
-    monkeypatch.setenv("AIRFLOW_CONN_SURVIVOR_POSTGRES", airflow_connection(server.certified))
+    monkeypatch.setenv("AIRFLOW_CONN_SURVIVOR_POSTGRES", server.certified.as_airflow_connection())
     with profile_config().ensure_profile() as (profiles, variables):
         run(
             [program("dbt", "dbt"), "debug", "--connection", "--profiles-dir", profiles.parent,
