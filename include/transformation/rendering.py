@@ -199,9 +199,9 @@ def report_node(unique_id: str, context: Context) -> None:
     if verdict.state == "skipped":
         raise AirflowSkipException("Not built, because something that it reads failed.")
     log.info(
-        "Built in %.2f s: %s rows; %d tests passed.",
+        "Built in %.2f s: %s; %d tests passed.",
         verdict.seconds,
-        "?" if verdict.rows is None else f"{verdict.rows:,}",
+        "a view" if verdict.rows is None else f"{verdict.rows:,} rows",
         verdict.tests_passed,
     )
 

@@ -143,6 +143,7 @@ def _verdict(result: dict[str, Any], checks: list[CheckResult]) -> NodeVerdict:
     ]
     if errored:
         problems.insert(0, str(result["message"]))
+    rows = result["adapter_response"].get("rows_affected")
     state: Literal["built", "failed", "skipped"] = "built"
     if errored or any(check.blocks for check in evaluated):
         state = "failed"
@@ -151,7 +152,8 @@ def _verdict(result: dict[str, Any], checks: list[CheckResult]) -> NodeVerdict:
     return NodeVerdict(
         state=state,
         seconds=round(result["execution_time"], 3),
-        rows=result["adapter_response"].get("rows_affected"),
+        # A view has none of its own, for which dbt says -1.
+        rows=None if rows == -1 else rows,
         errored=errored,
         tests_passed=sum(check.outcome == "passed" for check in checks),
         problems=tuple(problems),
