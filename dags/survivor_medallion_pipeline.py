@@ -18,14 +18,14 @@ from include.airflow_tasks import (
     publish_release,
 )
 from include.alerts import alert_failure, alert_late, alert_success, deadline
-from include.parameters import PARAMS
+from include.parameters import PARAMS, duration
 from include.transformation.rendering import dbt_build, dbt_models
 
 DEFAULT_ARGS = {
     "owner": "gamebot",
     "pool": os.environ.get("GAMEBOT_POOL", "default_pool"),
     "retries": 2,
-    "retry_delay": timedelta(seconds=float(os.environ.get("GAMEBOT_RETRY_SECONDS", "10"))),
+    "retry_delay": duration("GAMEBOT_RETRY_SECONDS", timedelta(seconds=1), default=10),
     "retry_exponential_backoff": True,
     "execution_timeout": timedelta(minutes=30),
     "on_failure_callback": note_failure,

@@ -8,6 +8,7 @@ missed deadline in the triggerer.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import logging
 import os
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from include.parameters import duration
 from include.warehouse.connection import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -56,19 +58,12 @@ class Alert(BaseModel):
 
 
 def deadline() -> timedelta:
-    """Return how long after its logical date a run is late: `GAMEBOT_DEADLINE_MINUTES`.
+    """Return how long after its logical date a run is late.
 
     Raises:
-        ValueError: the setting is not a positive number of minutes.
+        ValueError: as `duration` does.
     """
-    minutes = os.environ.get("GAMEBOT_DEADLINE_MINUTES") or "60"
-    try:
-        interval = timedelta(minutes=float(minutes))
-    except (ValueError, OverflowError):
-        interval = timedelta(0)
-    if interval <= timedelta(0):
-        raise ValueError(f"GAMEBOT_DEADLINE_MINUTES must be a number of minutes, not {minutes!r}.")
-    return interval
+    return duration("GAMEBOT_DEADLINE_MINUTES", timedelta(minutes=1), default=60)
 
 
 def alert_failure(context: Context) -> None:
@@ -87,6 +82,9 @@ async def alert_late(context: dict[str, Any]) -> None:
 
     Args:
         context: the run as the REST API describes it, which is all that a deadline knows.
+
+    Raises:
+        Exception: as `send` does.
     """
     run = context["dag_run"]
     due = datetime.fromisoformat(run["logical_date"]).astimezone(UTC)
@@ -101,8 +99,10 @@ async def alert_late(context: dict[str, Any]) -> None:
         runbook="docs/runbooks/late-run.md",
     )
     log.info("%s", alert.text)
-    for notifier in notifiers(alert):
-        await notifier.async_notify(context)
+    sending = [notifier.async_notify(context) for notifier in notifiers(alert)]
+    sent = await asyncio.gather(*sending, return_exceptions=True)
+    if failures := [outcome for outcome in sent if isinstance(outcome, BaseException)]:
+        raise failures[0]
 
 
 def send(alert: Alert, context: Context) -> None:

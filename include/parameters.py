@@ -1,8 +1,9 @@
-"""What a person may choose when triggering the pipeline; the form in the Airflow UI shows it."""
+"""What a person may choose: of a run, in the form of the Airflow UI; of all runs, by settings."""
 
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 from airflow.sdk import Param
 
@@ -56,3 +57,19 @@ PARAMS = {
         "and kept for whoever wants to look at it.",
     ),
 }
+
+
+def duration(variable: str, unit: timedelta, default: float) -> timedelta:
+    """Read a setting that is a number of minutes, say.
+
+    Raises:
+        ValueError: names the setting, which is no number above 0.
+    """
+    given = os.environ.get(variable) or default
+    try:
+        length = float(given) * unit
+    except (ValueError, OverflowError):
+        length = timedelta(0)
+    if length <= timedelta(0):
+        raise ValueError(f"{variable} must be a number above 0, not {given!r}.")
+    return length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -109,6 +110,25 @@ def test_a_channel_that_is_down_does_not_silence_the_other(monkeypatch: pytest.M
     monkeypatch.setattr(alerts, "notifiers", lambda _: [Channel(False), Channel(True)])
     with pytest.raises(OSError, match="mail server is down"):
         send(ALERT, context({}, {}))
+    assert len(sent) == 1
+
+
+def test_nor_does_it_when_a_run_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    class Channel:
+        def __init__(self, works: bool) -> None:
+            self.works = works
+
+        async def async_notify(self, _: Any) -> None:
+            if not self.works:
+                raise OSError("mail server is down")
+            sent.append(self)
+
+    monkeypatch.setattr(alerts, "notifiers", lambda _: [Channel(False), Channel(True)])
+    run = {"dag_id": "pipeline", "dag_run_id": "r", "logical_date": "2026-01-01T00:00:00Z"}
+    with pytest.raises(OSError, match="mail server is down"):
+        asyncio.run(alerts.alert_late({"dag_run": run}))
     assert len(sent) == 1
 
 
