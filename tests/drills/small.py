@@ -208,13 +208,11 @@ class SmallPipeline:
 
     @contextmanager
     def _airflow(self) -> Iterator[None]:
-        from include.local.airflow_home import _connection
-
         # A drill may have left the connection out, or spoilt it.
         if CONNECTION_VARIABLE in os.environ:
             yield
         else:
-            variables = {CONNECTION_VARIABLE: _connection(self.connection)}
+            variables = {CONNECTION_VARIABLE: self.connection.as_airflow_connection()}
             with mock.patch.dict(os.environ, variables):
                 yield
 
