@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills fuzz mutants damages lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ damages: environments ## damage a good release as life does and show which check
 
 moving: environments ## compare with the package gamebot-lite again: docs/moving-from-gamebot-lite.md
 	@.venv/bin/python scripts/moving_from_gamebot_lite.py
+
+diagrams: environments ## draw the diagrams of docs/architecture.md from the code
+	@.venv/bin/python scripts/diagrams.py
 
 lint: ## run the linters
 	@$(ENVIRONMENTS) airflow lint
