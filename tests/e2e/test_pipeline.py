@@ -279,7 +279,7 @@ def test_no_secret_is_found_anywhere_after_runs_that_failed(
     assert b"password authentication failed" in everything
     assert b"dbt_project.yml" in everything
     assert b"soda_audit" in places["process list"]
-    assert made_up["source_dir"].encode() in places["table ops.ingestion_runs"]
+    assert str(made_up["source_dir"]).encode() in places["table ops.ingestion_runs"]
 
     assert leaked(places.items(), {**state.secrets(), **TOKENS}) == set()
     for name in ("secrets.json", Path(passwords_file(state)).relative_to(state.folder)):

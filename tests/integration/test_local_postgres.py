@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -109,7 +110,7 @@ def test_it_answers_on_this_machine_only_and_to_the_password_only(running: Postg
         wrong.connect()
 
 
-def listening(server: PostgresServer) -> list[psutil._common.sconn]:
+def listening(server: PostgresServer) -> list[Any]:
     connections = postmaster(server).net_connections("inet")
     return [one for one in connections if one.status == psutil.CONN_LISTEN]
 

@@ -95,7 +95,7 @@ def test_whole_doubles_are_integers_and_factors_are_text() -> None:
     shape, drift = check()
     assert drift == []
     assert shape.rows == 2
-    assert shape.seasons == {"US01", "US02"}
+    assert shape.seasons == frozenset({"US01", "US02"})
     assert shape.columns["age"] == "integer"
 
 

@@ -206,7 +206,7 @@ def assert_can_be_loaded(table: Table) -> None:
     """What was read passes the contract, or breaks it by name; every value is one for Postgres."""
     shape, _ = check_columns("t", load_catalog().datasets["castaways"], table, "upstream")
     kinds = {"str", "int", "float", "bool", "date", "NoneType"}
-    for name in table.frame:
+    for name in map(str, table.frame):
         assert name and name.isprintable() and len(name.encode()) <= 63
         if name in shape.columns and table.r_types[name] in ("double", "logical", "Date"):
             values = sql_values(table.frame[name], shape.columns[name])

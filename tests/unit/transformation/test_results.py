@@ -58,7 +58,9 @@ MANIFEST = {
 }
 
 
-def result(unique_id: str, status: str, message: str | None = None, failures: int | None = None):
+def result(
+    unique_id: str, status: str, message: str | None = None, failures: int | None = None
+) -> dict[str, Any]:
     return {
         "unique_id": unique_id,
         "status": status,
