@@ -149,12 +149,12 @@ def audit_with_great_expectations(release_id: int, params: dict[str, Any] | None
 
 def _keep_pages(folder: Path, release_id: int, name: str) -> None:
     """Upload pages for people: a release is not worse because its pages could not be kept."""
-    from include.artifacts import upload_folder
+    from include.artifacts import ArtifactsError, upload_folder
 
     try:
         log.info("Pages: %s", upload_folder(folder, release_id, name))
-    except Exception:
-        log.exception("The pages of release %s could not be kept", release_id)
+    except ArtifactsError as error:
+        log.error("The pages of release %s could not be kept. %s", release_id, error)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED, outlets=[WAREHOUSE])

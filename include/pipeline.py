@@ -224,12 +224,12 @@ def _prune_pages(pruned: Collection[int]) -> None:
     """Delete the pages of releases whose tables are gone; another run can do it as well."""
     if not pruned:
         return
-    from include.artifacts import delete_folders
+    from include.artifacts import ArtifactsError, delete_folders
 
     try:
         delete_folders(pruned)
-    except Exception:
-        log.exception("The pages of old releases could not be deleted")
+    except ArtifactsError as error:
+        log.error("The pages of old releases could not be deleted. %s", error)
 
 
 def code_fingerprint() -> str:
