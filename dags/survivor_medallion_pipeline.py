@@ -7,19 +7,24 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, chain, dag
 
-from include.airflow_tasks import (
+from include.interface import (
+    PARAMS,
+    alert_failure,
+    alert_late,
+    alert_success,
     audit_with_great_expectations,
     audit_with_soda,
     close_release,
+    dbt_build,
+    dbt_models,
+    deadline,
     detect_changes,
+    duration,
     load_bronze,
     note_failure,
     open_release,
     publish_release,
 )
-from include.alerts import alert_failure, alert_late, alert_success, deadline
-from include.parameters import PARAMS, duration
-from include.transformation.rendering import dbt_build, dbt_models
 
 DEFAULT_ARGS = {
     "owner": "gamebot",

@@ -206,6 +206,24 @@ def close_release(
         )
 
 
+@task(outlets=[WAREHOUSE])
+def show_release(params: dict[str, Any] | None = None, dag_run: Any = None) -> Any:
+    """Show readers the release that somebody chose, in one transaction."""
+    from include import pipeline
+    from include.warehouse.publication import PublicationBlocked
+    from include.warehouse.releases import ReleaseError
+
+    assert params is not None and dag_run is not None
+    settings = ConnectionSettings.from_airflow()
+    with no_retry_after(ReleaseError, PublicationBlocked):
+        publication = pipeline.show_release(
+            settings, params["release_id"], done_by=dag_run.triggering_user_name or dag_run.run_id
+        )
+    log.info("Readers see release %(release_id)s in %(layers)s.", publication)
+    yield Metadata(WAREHOUSE, publication)
+    return publication
+
+
 def note_failure(context: Context) -> None:
     """Keep why a task failed for good: beside its release, and for the message about its run."""
     from include import pipeline

@@ -96,8 +96,8 @@ def _path(name: str) -> ObjectStoragePath:
         )
     if not has_fs(url.scheme):
         raise ArtifactsError(
-            f"{URL_SETTING} must begin with file:/// or s3://, not with {url.scheme or url.path!r}. "
-            "Other object stores need their provider in requirements.txt: gs:// has "
+            f"{URL_SETTING} must begin with s3:// or file:///, not with {url.scheme or url.path!r};"
+            " other object stores need their provider in requirements.txt: gs:// has "
             "apache-airflow-providers-google, abfs:// apache-airflow-providers-microsoft-azure."
         )
     if url.username:

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from datetime import UTC
 from typing import Any
 
+import psycopg
 from pydantic import BaseModel
 
 from include.environments import PROJECT_DIR
@@ -25,12 +26,15 @@ from include.warehouse.connection import ConnectionSettings
 from include.warehouse.occupancy import name_session, working_on
 from include.warehouse.releases import (
     Release,
+    ReleaseError,
     fail_release,
     get_release,
+    list_releases,
     newest_release,
     note_failure,
     publish_release,
     published_release,
+    show_again,
 )
 from include.warehouse.releases import (
     open_release as open_new_release,
@@ -197,6 +201,37 @@ def publish(settings: ConnectionSettings, release_id: int) -> dict[str, Any]:
         name_session(connection, "publish_release", release_id)
         layers = publish_release(connection, release_id)
     return {"release_id": release_id, "layers": list(layers)}
+
+
+def show_release(
+    settings: ConnectionSettings, release_id: int | None, done_by: str
+) -> dict[str, Any]:
+    """Show readers a release that they saw before, or a replay.
+
+    Raises:
+        ReleaseError: none is named, or it cannot be shown; the message lists those that can.
+        PublicationBlocked: something of somebody else's is in the way.
+    """
+    with settings.connect(role=OWNER) as connection:
+        if release_id is None:
+            raise ReleaseError(f"Name the release to show. {_choice(connection)}")
+        name_session(connection, "show_release", release_id)
+        try:
+            layers = show_again(connection, release_id, done_by)
+        except ReleaseError as error:
+            raise ReleaseError(f"{error} {_choice(connection)}") from error
+    return {"release_id": release_id, "layers": list(layers)}
+
+
+def _choice(connection: psycopg.Connection) -> str:
+    shown = [
+        f"{release.release_id} ({release.source_kind} {release.source_version[:12]}, "
+        f"{release.opened_at.astimezone(UTC):%Y-%m-%d})"
+        for release in list_releases(connection)
+        if not release.pruned_at
+        and (release.state == "superseded" or (release.is_replay and release.state == "audited"))
+    ]
+    return f"These can be shown: {', '.join(shown) or 'none'}."
 
 
 def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -> None:

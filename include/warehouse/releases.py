@@ -255,6 +255,22 @@ def roll_back(
     return layers
 
 
+def show_again(
+    connection: psycopg.Connection, release_id: int, done_by: str | None = None
+) -> tuple[Layer, ...]:
+    """Let readers see a replay, or an earlier release again; nothing to do if they see it.
+
+    Raises:
+        ReleaseError: it never passed its audits, or its tables are gone.
+        PublicationBlocked: as for `publish_release`.
+    """
+    release = get_release(connection, release_id)
+    if release.state == "published":
+        return layers_up_to(release.target_layer)
+    show = publish_replay if release.state == "audited" else roll_back
+    return show(connection, release_id, done_by)
+
+
 def fail_release(connection: psycopg.Connection, release_id: int, reason: str) -> bool:
     """Close a release that did not get as far as its publication. Returns whether it was open."""
     with connection.transaction():

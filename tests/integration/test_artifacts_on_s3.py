@@ -161,7 +161,7 @@ class TestWhatGoesWrong:
     ) -> None:
         """It would belong to nobody and be as public as the account's default."""
         monkeypatch.setenv("GAMEBOT_ARTIFACTS_URL", "s3://pages@gamebot-artefacts")
-        with pytest.raises(ArtifactsError, match="bucket does not exist.*must be there already"):
+        with pytest.raises(ArtifactsError, match=r"bucket does not exist.*must be there already"):
             upload_folder(pages, 7, "great_expectations")
         assert [one["Name"] for one in store.client().list_buckets()["Buckets"]] == [BUCKET]
 
@@ -178,9 +178,11 @@ class TestWhatGoesWrong:
         assert key["SecretAccessKey"] not in str(caught.value)
 
     def test_a_wrong_key(self, store: ObjectStore, pages: Path) -> None:
-        with store.asking_for_permission():
-            with pytest.raises(ArtifactsError, match="GAMEBOT_ARTIFACTS_URL") as caught:
-                upload_folder(pages, 7, "great_expectations")
+        with (
+            store.asking_for_permission(),
+            pytest.raises(ArtifactsError, match="GAMEBOT_ARTIFACTS_URL") as caught,
+        ):
+            upload_folder(pages, 7, "great_expectations")
         assert SECRET_KEY not in str(caught.value)
         assert KEY_ID not in str(caught.value)
 

@@ -1,0 +1,54 @@
+"""What DAG files may use of this folder, and nothing else of it.
+
+`astro deploy --dags` replaces the DAG files alone, so they may be newer or older than the image
+that has this folder: a name here keeps its meaning until no DAG file uses it any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from include.airflow_tasks import (
+    audit_with_great_expectations,
+    audit_with_soda,
+    close_release,
+    detect_changes,
+    load_bronze,
+    note_failure,
+    open_release,
+    publish_release,
+    show_release,
+)
+from include.alerts import alert_failure, alert_late, alert_success, deadline
+from include.parameters import PARAMS, duration
+from include.transformation.rendering import dbt_build, dbt_models
+
+__all__ = [
+    "PARAMS",
+    "alert_failure",
+    "alert_late",
+    "alert_success",
+    "audit_with_great_expectations",
+    "audit_with_soda",
+    "close_release",
+    "dbt_build",
+    "dbt_models",
+    "deadline",
+    "detect_changes",
+    "duration",
+    "load_bronze",
+    "note_failure",
+    "open_release",
+    "publish_release",
+    "show_release",
+]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ImportError(
+            f"This image's include/ has no {name!r}: it is of another version than the DAG files. "
+            "Deploy both together: astro deploy, without --dags."
+        )
