@@ -20,7 +20,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class NotBootstrapped(RuntimeError):
-    """The database is not prepared and this login may not prepare it."""
+    """The database is not prepared for this code, and this login may not prepare it."""
 
 
 def bootstrap(
@@ -61,7 +61,7 @@ def ensure_bootstrapped(settings: ConnectionSettings) -> None:
     """Bootstrap with the pipeline's own login unless the database is already up to date.
 
     Raises:
-        NotBootstrapped: it is not, and the login may not do it.
+        NotBootstrapped: it is not, and the login may not do it, or newer code prepared it.
     """
     if not _is_current(settings):
         bootstrap(settings)
@@ -79,9 +79,14 @@ def _is_current(settings: ConnectionSettings) -> bool:
         psycopg.errors.InvalidSchemaName,
     ):
         return False
-    return applied is not None and applied[0] == max(
-        path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")
-    )
+    newest = max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    if applied and applied[0] > newest:
+        raise NotBootstrapped(
+            f"Database {settings.dbname!r} is of a newer version ({applied[0]}) than this code "
+            f"({newest}), as after the rollback of a deploy. Deploy code that is as new; readers "
+            "keep what is published."
+        )
+    return applied is not None and applied[0] == newest
 
 
 def _create_roles(connection: psycopg.Connection) -> None:

@@ -35,11 +35,13 @@ class Machine:
     state: State
     settings: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of its shell."""
+    program: str = "include.local"
+    """The module that its Makefile runs."""
 
     def make(self, command: str, **options: str) -> Outcome:
         """Run what a target of the Makefile runs, with its variables."""
         done = subprocess.run(
-            [sys.executable, "-m", "include.local", *command.split()],
+            [sys.executable, "-m", self.program, *command.split()],
             env={**self._environment(), **{f"GAMEBOT_{k.upper()}": v for k, v in options.items()}},
             cwd=PROJECT_DIR,
             stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from include.local.databases import PIPELINE_LOGIN
 from include.local.postgres import PostgresServer
 from include.warehouse import bootstrap as module
-from include.warehouse.bootstrap import bootstrap
+from include.warehouse.bootstrap import NotBootstrapped, bootstrap, ensure_bootstrapped
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.history import list_events
 from include.warehouse.releases import list_releases, publish_release
@@ -111,3 +111,13 @@ def test_a_migration_that_fails_half_way_leaves_the_warehouse_as_it_was(
         owner.rollback()
         owner.execute("drop table ops.release_events")
     bootstrap(old_warehouse, PIPELINE_LOGIN)
+
+
+def test_older_code_than_the_warehouse_says_so_and_changes_nothing(
+    warehouse: ConnectionSettings, warehouse_admin: ConnectionSettings
+) -> None:
+    """After the rollback of a deploy it asked for an administrator, who could not help either."""
+    with warehouse_admin.connect(autocommit=True) as admin:
+        admin.execute("update ops.alembic_version set version_num = '9999'")
+    with pytest.raises(NotBootstrapped, match=r"newer version \(9999\) than this code"):
+        ensure_bootstrapped(warehouse)
