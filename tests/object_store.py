@@ -14,7 +14,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 BUCKET = "gamebot-artifacts"
-KEY_ID = "AKIAPLANTED000000000"
+KEY_ID = "AKIAPLANTED000000000"  # pragma: allowlist secret
 SECRET_KEY = "planted/key+of=the/object%20store"  # pragma: allowlist secret
 REGION = "us-east-1"
 

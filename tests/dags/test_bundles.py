@@ -19,6 +19,7 @@ import pytest
 pytestmark = pytest.mark.dags
 
 PROJECT = Path(__file__).resolve().parents[2]
+NOTING_BACKEND = "tests.dags.noting_backend.NotingBackend"
 BUNDLE = "dag_bundles/astro/main/dags/2026-11-26T00-00-00.000000"
 
 # What the DAG processor does with a file, and what it must not do while it reads one.
@@ -52,7 +53,7 @@ def read_dags(bundle: Path, home: Path, **variables: str) -> dict:
             **environment,
             "AIRFLOW_HOME": str(home / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__SECRETS__BACKEND": "tests.dags.noting_backend.NotingBackend",
+            "AIRFLOW__SECRETS__BACKEND": NOTING_BACKEND,
             "PYTHONPATH": str(PROJECT),
             "PYTHONDONTWRITEBYTECODE": "1",
             **variables,

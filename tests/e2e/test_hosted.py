@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DAG = "survivor_medallion_pipeline"
+BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 FIRST, SECOND = "2026-11-26T01-00-00", "2026-11-26T02-00-00"
 
 
@@ -124,8 +125,7 @@ def deployment(machine: Hosted) -> dict[str, str]:
     return {
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "AIRFLOW__CORE__DAGS_FOLDER": str(machine.state.folder / "no such folder"),
-        "AIRFLOW__SECRETS__BACKEND": "airflow.providers.amazon.aws.secrets.secrets_manager."
-        "SecretsManagerBackend",
+        "AIRFLOW__SECRETS__BACKEND": BACKEND,
         "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(
             {"connections_prefix": "airflow/connections", "variables_prefix": None}
         ),

@@ -56,7 +56,10 @@ def test_a_retry_replaces_what_an_earlier_attempt_left(
         ("gs://bucket/path", "apache-airflow-providers-google"),
         ("bucket/path", "not with 'bucket/path'"),
         ("s3://nobody@bucket/path", "connection 'nobody', which Airflow does not have"),
-        ("s3://AKIA0:planted-secret@bucket/path", "must not hold a login and password"),
+        (
+            "s3://AKIA0:planted-secret@bucket/path",  # pragma: allowlist secret
+            "must not hold a login and password",
+        ),
     ],
 )
 def test_a_url_that_cannot_work_is_named_with_what_to_do(
