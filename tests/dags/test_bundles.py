@@ -44,7 +44,7 @@ def read_dags(bundle: Path, home: Path, **variables: str) -> dict:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("DB_", "GAMEBOT_", "AIRFLOW_CONN_"))
+        if not name.startswith(("DB_", "AIRFLOW_CONN_"))
     }
     done = subprocess.run(
         [sys.executable, "-c", READ_DAGS, str(bundle)],
