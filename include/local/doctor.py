@@ -169,8 +169,13 @@ def _airflow(state: State, databases: LocalDatabases) -> str:
     running = stack.running()
     if not running:
         return "not running (make up)"
-    if not stack.api().is_healthy(("scheduler", "dag_processor")):
+    # The triggerer comes with `make up` only.
+    wanted = {"scheduler", "dag_processor", *(name.replace("-", "_") for name in running)}
+    wanted.discard("api_server")
+    ill = [name for name in sorted(wanted) if not stack.api().is_healthy((name,))]
+    if ill:
         raise Failed(
-            f"{', '.join(running)} run, but not well", f"See {state.logs}; make down, make up."
+            f"{', '.join(running)} run, but not well: {', '.join(ill)}",
+            f"See {state.logs}; make down, make up.",
         )
     return f"{stack.url}: {', '.join(running)}"
