@@ -21,6 +21,7 @@ from include.interface import (
     detect_changes,
     duration,
     load_bronze,
+    name_release_in_log,
     note_failure,
     open_release,
     publish_release,
@@ -33,6 +34,7 @@ DEFAULT_ARGS = {
     "retry_delay": duration("GAMEBOT_RETRY_SECONDS", timedelta(seconds=1), default=10),
     "retry_exponential_backoff": True,
     "execution_timeout": timedelta(minutes=30),
+    "on_execute_callback": name_release_in_log,
     "on_failure_callback": note_failure,
 }
 

@@ -9,19 +9,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Asset, Context, Metadata, TaskInstanceState, TriggerRule, task
+from airflow.sdk import Asset, AssetAlias, Context, Metadata, TaskInstanceState, TriggerRule, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from structlog.contextvars import bind_contextvars
 
+from include import lineage
 from include.alerts import FAILURE
+from include.artifacts import keep_files
 from include.environments import temporary_folder
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.schemas import LAYERS
 
 log = logging.getLogger(__name__)
 
+# Any publication, and one of the layer that a reader needs. The URIs name no host, so that they are
+# the same everywhere; `x-` is for schemes that mean nothing to Airflow.
 WAREHOUSE = Asset("survivor_warehouse")
+LAYER_ASSETS = {
+    layer: Asset(f"survivor_{layer}", uri=f"x-survivor://warehouse/{layer}") for layer in LAYERS
+}
+# Every asset among a task's outlets gets an event. Behind an alias, those do that the task names.
+PUBLISHED_LAYERS = AssetAlias("survivor_published_layers")
 REASON_LENGTH = 500
 
 
@@ -36,6 +46,18 @@ def no_retry_after(
         raise
     except errors as error:
         raise AirflowFailException(str(error)) from error
+
+
+def name_release_in_log(context: Context) -> None:
+    """Put the release on every line that this task logs from here on, whoever logs it."""
+    ti = context["ti"]
+    release_id = ti.xcom_pull(task_ids="open_release")
+    if release_id is not None:
+        _name_in_log(int(release_id), ti.xcom_pull(task_ids="detect_changes"))
+
+
+def _name_in_log(release_id: int, source: dict[str, Any]) -> None:
+    bind_contextvars(release_id=release_id, commit=source["commit"])
 
 
 @task.short_circuit
@@ -71,7 +93,7 @@ def open_release(
     from include.ingestion.sources import ResolvedSource
 
     assert params is not None and dag_run is not None
-    return pipeline.open_release(
+    release_id = pipeline.open_release(
         ConnectionSettings.from_airflow(),
         ResolvedSource.model_validate(source),
         target_layer=params["target_layer"],
@@ -80,11 +102,14 @@ def open_release(
         triggering_user=dag_run.triggering_user_name,
         is_replay=not params["publish"],
     )
+    _name_in_log(release_id, source)
+    log.info("Release %s is open.", release_id)
+    return release_id
 
 
 @task
 def load_bronze(
-    source: dict[str, Any], release_id: int, params: dict[str, Any] | None = None
+    source: dict[str, Any], release_id: int, params: dict[str, Any] | None = None, ti: Any = None
 ) -> None:
     """Load every dataset of the source into the release, exactly as it is."""
     from include import pipeline
@@ -95,18 +120,20 @@ def load_bronze(
     assert params is not None
     # A ValueError is an unreadable file or a parameter that names nothing.
     final = (ContractViolation, SourceError, ReleaseError, ValueError)
+    settings, resolved = ConnectionSettings.from_airflow(), ResolvedSource.model_validate(source)
     with no_retry_after(*final, unless=(SourceUnavailable,)):
         pipeline.load_bronze(
-            ConnectionSettings.from_airflow(),
+            settings,
             release_id,
-            ResolvedSource.model_validate(source),
+            resolved,
             on_progress=log.info,
             accept_falls=params["accept_falls"],
         )
+    lineage.report(ti, lambda: lineage.of_bronze(settings, release_id, resolved))
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
-def audit_with_soda(release_id: int, params: dict[str, Any] | None = None) -> None:
+def audit_with_soda(release_id: int, params: dict[str, Any] | None = None, ti: Any = None) -> None:
     """Run the Soda checks on bronze and silver."""
     from include.quality.run import AuditFailed
     from include.quality.run import audit_with_soda as audit
@@ -121,11 +148,16 @@ def audit_with_soda(release_id: int, params: dict[str, Any] | None = None) -> No
         no_retry_after(AuditFailed, ReleaseError),
         working_on(settings, release_id, "audit_with_soda", shared=True),
     ):
-        audit(release_id, settings, layers, on_line=log.info)
+        try:
+            audit(release_id, settings, layers, on_line=log.info)
+        finally:
+            lineage.report(ti, lambda: lineage.of_checks(settings, release_id, "soda"))
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
-def audit_with_great_expectations(release_id: int, params: dict[str, Any] | None = None) -> None:
+def audit_with_great_expectations(
+    release_id: int, params: dict[str, Any] | None = None, ti: Any = None
+) -> None:
     """Run the expectations on gold and keep their Data Docs."""
     from include.quality.run import AuditFailed
     from include.quality.run import audit_with_great_expectations as audit
@@ -144,31 +176,26 @@ def audit_with_great_expectations(release_id: int, params: dict[str, Any] | None
         try:
             audit(release_id, settings, folder, on_line=log.info)
         finally:
-            _keep_pages(folder, release_id, "great_expectations")
+            keep_files(folder, release_id, "great_expectations")
+            lineage.report(
+                ti, lambda: lineage.of_checks(settings, release_id, "great_expectations")
+            )
 
 
-def _keep_pages(folder: Path, release_id: int, name: str) -> None:
-    """Upload pages for people: a release is not worse because its pages could not be kept."""
-    from include.artifacts import ArtifactsError, upload_folder
-
-    try:
-        log.info("Pages: %s", upload_folder(folder, release_id, name))
-    except ArtifactsError as error:
-        log.error("The pages of release %s could not be kept. %s", release_id, error)
-
-
-@task(trigger_rule=TriggerRule.NONE_FAILED, outlets=[WAREHOUSE])
-def publish_release(release_id: int) -> Any:
+@task(trigger_rule=TriggerRule.NONE_FAILED, outlets=[WAREHOUSE, PUBLISHED_LAYERS])
+def publish_release(release_id: int, ti: Any = None) -> Any:
     """Show the audited release to readers, in one transaction."""
     from include import pipeline
     from include.warehouse.publication import PublicationBlocked
     from include.warehouse.releases import ReleaseError
 
+    settings = ConnectionSettings.from_airflow()
     with no_retry_after(ReleaseError, PublicationBlocked):
-        publication = pipeline.publish(ConnectionSettings.from_airflow(), release_id)
+        publication = pipeline.publish(settings, release_id)
     if not publication["layers"]:
         raise AirflowSkipException(f"Release {release_id} is a replay: audited, and not shown.")
-    yield Metadata(WAREHOUSE, publication)
+    lineage.report(ti, lambda: lineage.of_publication(settings, release_id, publication["layers"]))
+    yield from asset_events(publication)
     return publication
 
 
@@ -206,8 +233,8 @@ def close_release(
         )
 
 
-@task(outlets=[WAREHOUSE])
-def show_release(params: dict[str, Any] | None = None, dag_run: Any = None) -> Any:
+@task(outlets=[WAREHOUSE, PUBLISHED_LAYERS])
+def show_release(params: dict[str, Any] | None = None, dag_run: Any = None, ti: Any = None) -> Any:
     """Show readers the release that somebody chose, in one transaction."""
     from include import pipeline
     from include.warehouse.publication import PublicationBlocked
@@ -220,8 +247,19 @@ def show_release(params: dict[str, Any] | None = None, dag_run: Any = None) -> A
             settings, params["release_id"], done_by=dag_run.triggering_user_name or dag_run.run_id
         )
     log.info("Readers see release %(release_id)s in %(layers)s.", publication)
-    yield Metadata(WAREHOUSE, publication)
+    shown = params["release_id"]
+    lineage.report(ti, lambda: lineage.of_publication(settings, shown, publication["layers"]))
+    yield from asset_events(publication)
     return publication
+
+
+def asset_events(publication: dict[str, Any]) -> Iterator[Metadata]:
+    """Tell those that wait for the warehouse, or for one of its layers, what readers see now."""
+    yield Metadata(WAREHOUSE, publication)
+    for layer in publication["layers"]:
+        told = {name: publication[name] for name in ("release_id", "commit")}
+        told["rows"] = publication["rows"][layer]
+        yield Metadata(LAYER_ASSETS[layer], told, alias=PUBLISHED_LAYERS)
 
 
 def note_failure(context: Context) -> None:

@@ -40,6 +40,14 @@ def artifacts_url() -> str:
     return (os.environ.get(URL_SETTING) or default).rstrip("/")
 
 
+def keep_files(folder: Path, release_id: int, name: str) -> None:
+    """Upload a folder for people: a release is not worse because that failed."""
+    try:
+        log.info("Files of %s: %s", name, upload_folder(folder, release_id, name))
+    except ArtifactsError as error:
+        log.error("The files of %s of release %s could not be kept. %s", name, release_id, error)
+
+
 def upload_folder(folder: Path, release_id: int, name: str) -> str:
     """Make `<artifacts url>/releases/<release>/<name>` a copy of a folder and return that URL.
 

@@ -7,7 +7,7 @@ different machines and any of them may be run again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from datetime import UTC
 from typing import Any
@@ -41,6 +41,7 @@ from include.warehouse.releases import (
 )
 from include.warehouse.retention import Retention, close_orphans, prune_releases, pruned_releases
 from include.warehouse.schemas import LOADER, OWNER, Layer
+from include.warehouse.summary import release_summary
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +187,9 @@ def load_bronze(
 def publish(settings: ConnectionSettings, release_id: int) -> dict[str, Any]:
     """Show the audited release to readers; close a replay, which shows no layer.
 
+    Returns:
+        What the asset events say: the release, its commit, the layers shown and the rows of each.
+
     Raises:
         ReleaseError: an audit is missing, a blocking check failed, or a newer release was faster.
         ReleaseBusy: another task works on it.
@@ -200,13 +204,28 @@ def publish(settings: ConnectionSettings, release_id: int) -> dict[str, Any]:
     ):
         name_session(connection, "publish_release", release_id)
         layers = publish_release(connection, release_id)
-    return {"release_id": release_id, "layers": list(layers)}
+        return _publication(connection, release_id, layers)
+
+
+def _publication(
+    connection: psycopg.Connection, release_id: int, layers: Iterable[Layer]
+) -> dict[str, Any]:
+    summary = release_summary(connection, release_id)
+    return {
+        "release_id": release_id,
+        "commit": summary.release.source_commit,
+        "layers": list(layers),
+        "rows": {layer: sum(summary.rows[layer].values()) for layer in layers},
+    }
 
 
 def show_release(
     settings: ConnectionSettings, release_id: int | None, done_by: str
 ) -> dict[str, Any]:
     """Show readers a release that they saw before, or a replay.
+
+    Returns:
+        What the asset events say, as `publish` does.
 
     Raises:
         ReleaseError: none is named, or it cannot be shown; the message lists those that can.
@@ -220,7 +239,7 @@ def show_release(
             layers = show_again(connection, release_id, done_by)
         except ReleaseError as error:
             raise ReleaseError(f"{error} {_choice(connection)}") from error
-    return {"release_id": release_id, "layers": list(layers)}
+        return _publication(connection, release_id, layers)
 
 
 def _choice(connection: psycopg.Connection) -> str:

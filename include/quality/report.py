@@ -68,6 +68,7 @@ def conclude(
     Returns:
         The exit code of the program.
     """
+    print(f"Release {release_id}: audit with {tool}")
     try:
         settings = ConnectionSettings.from_environment()
         results = audit(settings)

@@ -27,6 +27,8 @@ from cosmos.constants import DbtResourceType, InvocationMode, TestBehavior
 from cosmos.operators.local import DbtBuildLocalOperator
 from cosmos.profiles import PostgresUserPasswordProfileMapping
 
+from include import lineage
+from include.artifacts import keep_files
 from include.environments import NO_TELEMETRY, executable, on_a_leash
 from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
 from include.transformation.results import NodeVerdict, read_build_results
@@ -98,9 +100,18 @@ class ReleaseBuildOperator(DbtBuildLocalOperator):
         settings.connect(role=TRANSFORMER).close()
         try:
             with working_on(settings, release_id, "dbt_build"):
+                log.info("Release %s: dbt build", release_id)
                 super().execute(context, **kwargs)
         except ReleaseError as error:
             raise AirflowFailException(str(error)) from error
+
+    def calculate_openlineage_events_completes(self, *_: Any, **__: Any) -> bool:
+        """Leave lineage to `record_build` and the models' tasks.
+
+        Cosmos would put the password into this process's environment to find all tables that were
+        read and all that were written, without saying which was made from which.
+        """
+        return False
 
 
 def dbt_build() -> DbtBuildLocalOperator:
@@ -159,6 +170,7 @@ def record_build(project_dir: str, context: Context) -> None:
             may have met a passing fault, so Cosmos raises for that and Airflow tries again.
     """
     release_id = int(context["ti"].xcom_pull(task_ids="open_release"))
+    _keep_dbt_files(Path(project_dir), release_id)
     try:
         results = read_build_results(Path(project_dir) / "target")
     except FileNotFoundError as error:
@@ -169,6 +181,8 @@ def record_build(project_dir: str, context: Context) -> None:
     context["ti"].xcom_push(
         key=VERDICTS, value={name: node.model_dump() for name, node in results.nodes.items()}
     )
+    for test, query in results.queries.items():
+        log.info("Query of the test %r:\n%s", test, query)
     settings = ConnectionSettings.from_airflow()
     with settings.connect(role=AUDITOR) as connection:
         record_check_results(connection, release_id, "dbt", results.checks)
@@ -177,8 +191,22 @@ def record_build(project_dir: str, context: Context) -> None:
             mark_built(connection, release_id)
         else:
             note_failure(connection, release_id, f"dbt: {'; '.join(results.problems)}")
+    lineage.report(context["ti"], lambda: lineage.of_checks(settings, release_id, "dbt"))
     if results.failed_in_tests_only:
         raise AirflowFailException("; ".join(results.problems))
+
+
+def _keep_dbt_files(project_dir: Path, release_id: int) -> None:
+    """Keep dbt's log and what it says of each model and test, which go with its folder."""
+    kept = project_dir / "kept"
+    try:
+        kept.mkdir()
+        for name in ("logs/dbt.log", "target/run_results.json", "target/manifest.json"):
+            if (project_dir / name).exists():
+                (kept / Path(name).name).hardlink_to(project_dir / name)
+    except OSError:
+        log.exception("dbt's files could not be gathered")
+    keep_files(kept, release_id, "dbt")
 
 
 def report_node(unique_id: str, context: Context) -> None:
@@ -192,6 +220,8 @@ def report_node(unique_id: str, context: Context) -> None:
     if not verdicts or unique_id not in verdicts:
         raise AirflowSkipException("dbt was not asked to build this, or ended before it got here.")
     verdict = NodeVerdict.model_validate(verdicts[unique_id])
+    if verdict.state != "skipped":
+        lineage.report(context["ti"], lambda: _lineage_of(verdict, context))
     for problem in verdict.problems:
         log.log(logging.ERROR if verdict.state == "failed" else logging.WARNING, "%s", problem)
     if verdict.state == "failed":
@@ -206,6 +236,11 @@ def report_node(unique_id: str, context: Context) -> None:
     )
 
 
+def _lineage_of(verdict: NodeVerdict, context: Context) -> lineage.Lineage:
+    release_id = int(context["ti"].xcom_pull(task_ids="open_release"))
+    return lineage.of_model(ConnectionSettings.from_airflow(), release_id, verdict)
+
+
 def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
     task = {
         "task_id": node.name,
@@ -216,7 +251,8 @@ def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
         "doc_md": node.description if hasattr(node, "description") else None,
     }
     if node.config.get("materialized") == "ephemeral":
-        return EmptyOperator(**task)
+        # With a callback it would be run by a worker, to do nothing.
+        return EmptyOperator(**task, on_execute_callback=None)
     return PythonOperator(
         python_callable=_report,
         op_kwargs={"unique_id": node.unique_id},

@@ -30,6 +30,10 @@ class NodeVerdict(BaseModel):
     """dbt could not build it, as opposed to a test of it that failed."""
     tests_passed: int
     problems: tuple[str, ...]
+    relation: str
+    """Where it is, such as `silver_r42.castaway_profile`."""
+    reads: tuple[str, ...] = ()
+    """The tables and views that it is made from, ephemeral models looked through."""
 
 
 class BuildResults(BaseModel):
@@ -40,6 +44,8 @@ class BuildResults(BaseModel):
     nodes: dict[str, NodeVerdict]
     """By dbt's unique id."""
     checks: tuple[CheckResult, ...]
+    queries: dict[str, str] = {}
+    """The SQL of every test that failed or could not be evaluated, by the test's description."""
 
     @property
     def problems(self) -> list[str]:
@@ -88,11 +94,16 @@ def read_build_results(target: Path) -> BuildResults:
             checks_by_node[tested].append(check)
 
     verdicts = {
-        unique_id: _verdict(result, checks_by_node[unique_id])
+        unique_id: _verdict(unique_id, nodes, result, checks_by_node[unique_id])
         for unique_id, result in results.items()
         if nodes[unique_id]["resource_type"] in RELATIONS
     }
-    return BuildResults(nodes=verdicts, checks=tuple(checks.values()))
+    queries = {
+        check.description: results[unique_id]["compiled_code"].strip()
+        for unique_id, check in checks.items()
+        if check.outcome != "passed" and results[unique_id].get("compiled_code")
+    }
+    return BuildResults(nodes=verdicts, checks=tuple(checks.values()), queries=queries)
 
 
 def _tested_node(test: dict[str, Any]) -> str:
@@ -132,7 +143,23 @@ def _layer(node: dict[str, Any]) -> Layer:
     return next((layer for layer in LAYERS if layer in node["fqn"]), "silver")
 
 
-def _verdict(result: dict[str, Any], checks: list[CheckResult]) -> NodeVerdict:
+def _relation(node: dict[str, Any]) -> str:
+    return f"{node['schema']}.{node.get('identifier') or node.get('alias') or node['name']}"
+
+
+def _reads(unique_id: str, nodes: dict[str, Any]) -> set[str]:
+    read = set()
+    for parent in nodes[unique_id].get("depends_on", {}).get("nodes", []):
+        if nodes[parent].get("config", {}).get("materialized") == "ephemeral":
+            read |= _reads(parent, nodes)
+        else:
+            read.add(_relation(nodes[parent]))
+    return read
+
+
+def _verdict(
+    unique_id: str, nodes: dict[str, Any], result: dict[str, Any], checks: list[CheckResult]
+) -> NodeVerdict:
     """A model is not built when its own unit tests fail: that is its failure and no skip."""
     errored = result["status"] == "error"
     evaluated = [check for check in checks if check.message != NOT_EVALUATED]
@@ -157,4 +184,6 @@ def _verdict(result: dict[str, Any], checks: list[CheckResult]) -> NodeVerdict:
         errored=errored,
         tests_passed=sum(check.outcome == "passed" for check in checks),
         problems=tuple(problems),
+        relation=_relation(nodes[unique_id]),
+        reads=tuple(sorted(_reads(unique_id, nodes))),
     )

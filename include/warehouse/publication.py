@@ -131,19 +131,19 @@ def show_release(
     left_null: list[str] = []
     for layer in layers:
         schema = release_schema(layer, release_id)
-        tables = _columns(connection, schema)
+        tables = relations(connection, schema)
         if not tables:
             raise PublicationBlocked(f"Schema {schema} holds no table: there is nothing to show.")
         _take_over(connection, schema, tables)
         left_null += _replace_views(connection, layer, schema, tables)
     reference = release_schema(REFERENCE, release_id)
-    _take_over(connection, reference, _columns(connection, reference))
+    _take_over(connection, reference, relations(connection, reference))
     return left_null
 
 
 def _take_over(connection: psycopg.Connection, schema: str, tables: dict[str, Columns]) -> None:
     # What is ours already needs no lock, which somebody who reads it would hold off.
-    for name in tables.keys() - _columns(connection, schema, owned_only=True).keys():
+    for name in tables.keys() - relations(connection, schema, owned_only=True).keys():
         connection.execute(
             sql.SQL("alter table {} owner to {}").format(
                 sql.Identifier(schema, name), sql.Identifier(OWNER)
@@ -157,7 +157,7 @@ def _take_over(connection: psycopg.Connection, schema: str, tables: dict[str, Co
 def _replace_views(
     connection: psycopg.Connection, public: str, source: str, tables: dict[str, Columns]
 ) -> list[str]:
-    views = _columns(connection, public, owned_only=True)
+    views = relations(connection, public, owned_only=True)
     for name in views.keys() - tables.keys() - PERMANENT_VIEWS.get(public, set()):
         _drop_view(connection, public, name, "the release has no such table")
     left_null = []
@@ -292,11 +292,11 @@ def _drop_view(connection: psycopg.Connection, schema: str, name: str, reason: s
         ) from error
 
 
-def _columns(
+def relations(
     connection: psycopg.Connection, schema: str, *, owned_only: bool = False
 ) -> dict[str, Columns]:
     """Return the tables and views of a schema with their columns and types, in order."""
-    relations: dict[str, Columns] = {}
+    found: dict[str, Columns] = {}
     for relation, column, kind in connection.execute(
         """
         select pg_class.relname, attname, format_type(atttypid, atttypmod)
@@ -311,5 +311,5 @@ def _columns(
         """,
         (schema, owned_only),
     ):
-        relations.setdefault(relation, {})[column] = kind
-    return relations
+        found.setdefault(relation, {})[column] = kind
+    return found

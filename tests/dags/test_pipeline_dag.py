@@ -6,8 +6,10 @@ import json
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TriggerRule
 
+from include.airflow_tasks import name_release_in_log
 from include.environments import PROJECT_DIR
 from include.transformation.manifest import manifest_path
 
@@ -64,6 +66,13 @@ def test_a_release_is_closed_however_the_run_ends(dag: DAG) -> None:
     assert close.on_failure_fail_dagrun
     # No setup: clearing a task of a failed run must not open another, empty release.
     assert not any(task.is_setup for task in dag.tasks)
+
+
+def test_every_log_names_its_release_and_no_worker_runs_what_does_nothing(dag: DAG) -> None:
+    """With the callback Airflow sends an empty task, an ephemeral model's, to a worker: 25 more."""
+    for task in dag.tasks:
+        runs = not isinstance(task, EmptyOperator)
+        assert (name_release_in_log in task.on_execute_callback) is runs, task.task_id
 
 
 def test_one_run_at_a_time_and_no_catching_up(dag: DAG) -> None:

@@ -187,7 +187,7 @@ def test_its_logs_are_in_the_bucket_with_what_dbt_and_soda_said(machine: Hosted)
         "load_bronze": "castaways",
         "dbt_build": "PASS=",
         "audit_with_soda": "checks",
-        "audit_with_great_expectations": f"Pages: s3://object_store@{BUCKET}/gamebot/releases/1",
+        "audit_with_great_expectations": f"s3://object_store@{BUCKET}/gamebot/releases/1",
     }
     for task_id, words in said.items():
         kept = machine.store.objects(

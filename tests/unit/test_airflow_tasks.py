@@ -85,6 +85,30 @@ def test_a_replay_emits_no_event_since_nothing_changed_for_readers(
         list(publish_release.function(7))
 
 
+@pytest.mark.parametrize("layers", [["bronze", "silver", "gold"], ["bronze", "silver"], ["bronze"]])
+def test_only_the_layers_that_were_published_get_an_event(
+    monkeypatch: pytest.MonkeyPatch, layers: list[str]
+) -> None:
+    """A run up to silver leaves gold as it was: whoever reads gold has nothing to do."""
+    publication = {
+        "release_id": 7,
+        "commit": "80aaf49",
+        "layers": layers,
+        "rows": dict.fromkeys(layers, 1441),
+    }
+    monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
+    monkeypatch.setattr(pipeline, "publish", lambda settings, release_id: publication)
+    events = list(publish_release.function(7))
+    assert [(event.asset.name, event.asset.uri) for event in events] == [
+        ("survivor_warehouse", "survivor_warehouse"),
+        *((f"survivor_{layer}", f"x-survivor://warehouse/{layer}") for layer in layers),
+    ]
+    assert events[0].extra == publication
+    assert events[1].extra == {"release_id": 7, "commit": "80aaf49", "rows": 1441}
+    # An outlet gets its event whether or not the task names it; one behind an alias only then.
+    assert [event.alias is not None for event in events] == [False, *(True for _ in layers)]
+
+
 def test_a_release_knows_how_its_run_was_started_and_by_whom(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,7 +117,13 @@ def test_a_release_knows_how_its_run_was_started_and_by_whom(
     monkeypatch.setattr(
         pipeline, "open_release", lambda settings, source, **options: asked.update(options)
     )
-    source = {"kind": "directory", "version": "v", "location": "x", "fingerprint": "f"}
+    source = {
+        "kind": "directory",
+        "version": "v",
+        "location": "x",
+        "commit": None,
+        "fingerprint": "f",
+    }
     run = SimpleNamespace(run_id="manual__1", run_type="manual", triggering_user_name="ana")
     open_release.function(source, {"target_layer": "gold", "publish": False}, run)
     assert asked == {
@@ -135,6 +165,7 @@ class TaskInstance:
             "errored": False,
             "tests_passed": 3,
             "problems": (),
+            "relation": "silver_r7.votes",
         }
         self.verdicts = {"model.survivor.votes": NodeVerdict(**{**values, **verdict}).model_dump()}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.artifacts import ArtifactsError, delete_folders, upload_folder
+from include.artifacts import ArtifactsError, delete_folders, keep_files, upload_folder
 
 
 def test_a_folder_is_copied_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,15 +120,15 @@ def test_pages_that_cannot_be_kept_fail_no_release(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A release is not worse because nobody can look at its pages, and neither is its end."""
-    from include.airflow_tasks import _keep_pages
     from include.pipeline import _prune_pages
 
     monkeypatch.setenv("GAMEBOT_ARTIFACTS_URL", "gs://bucket/path")
     with caplog.at_level(logging.ERROR):
-        _keep_pages(tmp_path, 7, "great_expectations")
+        keep_files(tmp_path, 7, "great_expectations")
         _prune_pages({6})
     first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith("The pages of release 7 could not be kept. GAMEBOT_ARTIFACTS_URL must")
+    said = "The files of great_expectations of release 7 could not be kept. GAMEBOT_ARTIFACTS_URL"
+    assert first.startswith(said)
     assert second.startswith("The pages of old releases could not be deleted. GAMEBOT_ARTIFACTS")
     # One line each: the stack of an object store's library says nothing more.
     assert not any(record.exc_info for record in caplog.records)

@@ -22,7 +22,12 @@ SINGULAR_TEST = "test.survivor.one_winner"
 
 
 def node(kind: str, name: str, folder: str) -> dict[str, Any]:
-    return {"resource_type": kind, "name": name, "fqn": ["survivor", folder, name]}
+    return {
+        "resource_type": kind,
+        "name": name,
+        "schema": f"{folder}_r7",
+        "fqn": ["survivor", folder, name],
+    }
 
 
 MANIFEST = {
@@ -156,3 +161,27 @@ def test_checks_are_filed_under_the_layer_of_what_they_test(
 ) -> None:
     check_id = unique_id.split(".", 2)[2]
     assert next(c for c in read().checks if c.check_id == check_id).layer == layer
+
+
+def test_a_model_is_made_from_tables_and_not_from_the_models_that_are_none(tmp_path: Path) -> None:
+    """An ephemeral model is text in the query of another: in lineage it would lead nowhere."""
+    helper = "model.survivor.helper"
+    manifest = json.loads(json.dumps(MANIFEST))
+    nodes = manifest["nodes"]
+    nodes[helper] = {
+        **node("model", "helper", "gold"),
+        "config": {"materialized": "ephemeral"},
+        "depends_on": {"nodes": [SOURCE]},
+    }
+    nodes[CHILD]["depends_on"] = {"nodes": [PARENT, helper]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "run_results.json").write_text(json.dumps({"results": [result(CHILD, "success")]}))
+    verdict = read_build_results(tmp_path).nodes[CHILD]
+    assert verdict.relation == "gold_r7.votes"
+    assert verdict.reads == ("bronze_r7.castaways", "silver_r7.people")
+
+
+def test_the_query_of_a_failed_test_is_kept_for_the_log(read: Any) -> None:
+    failed = {**result(SINGULAR_TEST, "fail", "Got 1 result", 1), "compiled_code": "\nselect 1"}
+    passed = {**result(REFERENCE_TEST, "pass", failures=0), "compiled_code": "select 2"}
+    assert read(failed=failed, passed=passed).queries == {"one winner": "select 1"}
