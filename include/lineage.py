@@ -71,9 +71,9 @@ def report(ti: Any, describe: Callable[[], Lineage]) -> None:
         ti: the running task instance.
         describe: asked only where somebody listens.
     """
-    if not _is_listened_to():
-        return
     try:
+        if not _is_listened_to():
+            return
         lineage = describe()
         # The provider takes its own datasets from among a task's inlets and outlets.
         ti.task.inlets = [*ti.task.inlets, *_inputs(lineage.inputs)]
@@ -120,7 +120,7 @@ def source_file(source: ResolvedSource, file_name: str, sha256: str) -> Dataset:
     if source.kind == "upstream":
         return Dataset("https://github.com", f"{REPOSITORY}/{FOLDER}/{file_name}", version)
     if source.kind == "snapshot":
-        return Dataset("https://pypi.org", f"{PACKAGE}/{file_name}", source.version)
+        return Dataset("pypi", f"{PACKAGE}/{file_name}", source.version)
     return Dataset("file", str(PurePosixPath(source.location, file_name)), version)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.lineage import transport
 from tests.e2e.machine import Machine
 
 HERE = Path(__file__).parent
@@ -62,6 +63,11 @@ def machine(server_folder: Callable[[], Path]) -> Iterator[Machine]:
     (state.folder / "secrets.json").write_text(json.dumps(PASSWORDS))
     temporary = state.folder / "tmp"
     temporary.mkdir()
-    machine = Machine(state, {**SETTINGS, "TMPDIR": str(temporary)})
+    (state.folder / "lineage").mkdir()
+    settings = {
+        "TMPDIR": str(temporary),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": transport(state.folder / "lineage"),
+    }
+    machine = Machine(state, {**SETTINGS, **settings})
     yield machine
     machine.make("down")

@@ -5,9 +5,11 @@ The tests build on each other: each starts from the warehouse that the one befor
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,21 @@ from include.local.api import DagRun
 from include.local.databases import PIPELINE_LOGIN, LocalDatabases
 from tests.e2e.conftest import TOKENS
 from tests.e2e.leaks import files, leaked, tables, watched_processes
+from tests.e2e.lineage import edges, facets, made_from, read_events
 from tests.e2e.machine import Machine
 from tests.survivor_files import write_minimal_survivor
 
 DAG = "survivor_medallion_pipeline"
+STAGES = (
+    "detect_changes",
+    "open_release",
+    "load_bronze",
+    "dbt_build",
+    "audit_with_soda",
+    "audit_with_great_expectations",
+    "publish_release",
+    "close_release",
+)
 CRASHED: list[str] = []
 SILVER = {
     "advantage_strategy",
@@ -92,6 +105,68 @@ def test_a_fresh_machine_without_upstream_ends_with_a_whole_warehouse(machine: M
     assert machine.rows("gold") == GOLD
     # The silver layer is about the same castaways, votes and challenges as bronze.
     assert machine.rows("silver")["challenge_performance"] == bronze["challenge_results"]
+
+
+def test_lineage_leads_from_upstreams_file_to_what_readers_see(machine: Machine) -> None:
+    folder = machine.state.folder / "lineage"
+    for task in (*STAGES, *(f"models.{model}" for model in SILVER | GOLD.keys())):
+        told = [event["eventType"] for event in read_events(folder, f"{DAG}.{task}")]
+        assert told == ["START", "COMPLETE"], task
+
+    ended = read_events(folder, kind="COMPLETE")
+    graph = edges(ended)
+    way = [
+        "gamebot-lite/gamebot.sqlite",
+        "warehouse.bronze_rN.castaways",
+        "warehouse.silver_rN.castaway_profile",
+        "warehouse.gold_rN.ml_features_hybrid",
+        "warehouse.gold.ml_features_hybrid",
+    ]
+    for name, after in pairwise(way):
+        assert name in made_from(after, graph)
+    # Each view shows one table, although one task publishes them all.
+    assert {source for source, view in graph if view == way[-1]} == {way[-2]}
+    # All begins with upstream's file or a seed: an ephemeral model is no table.
+    starts = {source for source, _ in graph} - {target for _, target in graph}
+    assert way[0] in starts
+    assert all(name.startswith("warehouse.reference_rN.") for name in starts - {way[0]})
+
+    (loaded,) = read_events(folder, f"{DAG}.load_bronze", "COMPLETE")
+    castaways = next(each for each in loaded["outputs"] if each["name"] == way[1])
+    assert castaways["namespace"].startswith("postgres://127.0.0.1:")
+    assert castaways["outputFacets"]["outputStatistics"]["rowCount"] > 1000
+    assert castaways["facets"]["version"]["datasetVersion"] == "1"
+    (symlink,) = castaways["facets"]["symlinks"]["identifiers"]
+    assert symlink["name"] == "warehouse.bronze_r1.castaways"
+
+    for task, checks in {"dbt_build": 500, "audit_with_soda": 150}.items():
+        (audited,) = read_events(folder, f"{DAG}.{task}", "COMPLETE")
+        assertions = [
+            each
+            for table in audited["inputs"]
+            for each in table["inputFacets"]["dataQualityAssertions"]["assertions"]
+        ]
+        assert len(assertions) > checks
+        assert all(each["success"] for each in assertions if each["severity"] == "error")
+
+    for name, facet in facets(read_events(folder)):
+        if name != "unknownSourceAttribute":
+            assert facet["_producer"].startswith("https://") and "_schemaURL" in facet, name
+
+
+def test_the_log_and_the_files_of_dbt_name_their_release(machine: Machine) -> None:
+    (log,) = machine.state.logs.glob("tasks/*/*/task_id=dbt_build/attempt=1.log")
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    first = next(n for n, entry in enumerate(entries) if "Running with dbt" in entry["event"])
+    assert {entry.get("release_id") for entry in entries[first:]} == {1}
+    assert any("OK created sql table model silver_r1.season_context" in e["event"] for e in entries)
+    kept = machine.state.artifacts / "releases" / "1" / "dbt"
+    assert any(kept.as_uri() in entry["event"] for entry in entries)
+    assert {path.name for path in kept.iterdir()} == {
+        "dbt.log",
+        "manifest.json",
+        "run_results.json",
+    }
 
 
 # What fans can check. A warehouse that counts rows instead of meanings gets each of these wrong.
@@ -221,6 +296,13 @@ def test_a_run_up_to_silver_leaves_gold_alone(machine: Machine) -> None:
     assert outcome.code == 0
     assert published(machine) > newest
     assert machine.rows("gold") == GOLD
+    events = machine.api._get("/api/v2/assets/events?order_by=-timestamp&limit=10")
+    told = [
+        event["name"]
+        for event in events["asset_events"]
+        if event["extra"]["release_id"] == published(machine)
+    ]
+    assert sorted(told) == ["survivor_bronze", "survivor_silver", "survivor_warehouse"]
 
 
 def test_an_earlier_release_comes_back_by_its_number(machine: Machine) -> None:
@@ -272,6 +354,19 @@ def test_no_secret_is_found_anywhere_after_runs_that_failed(
         **dict(tables(databases.server.settings("airflow"), "public")),
         **dict(tables(databases.server.settings("warehouse"), "ops")),
     }
+    # Each task that failed told so, and an audit which checks did not hold.
+    lineage = state.folder / "lineage"
+    told = {event["job"]["name"] for event in read_events(lineage, kind="FAIL")}
+    assert {f"{DAG}.{task}" for task in ("detect_changes", "audit_with_soda", "dbt_build")} <= told
+    *_, audited = read_events(lineage, f"{DAG}.audit_with_soda", "FAIL")
+    assert any(
+        not assertion["success"]
+        for table in audited["inputs"]
+        for assertion in table["inputFacets"]["dataQualityAssertions"]["assertions"]
+    )
+    *_, loaded = read_events(lineage, f"{DAG}.load_bronze", "COMPLETE")
+    assert (f"{folder}/castaways.rda", "warehouse.bronze_rN.castaways") in edges([loaded])
+
     # It was looked for where something was to be found.
     everything = b"\n".join(places.values())
     for run in runs:

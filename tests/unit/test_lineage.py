@@ -38,7 +38,7 @@ def source(kind: Any, location: str, commit: str | None) -> ResolvedSource:
         (source("directory", "/data/june", None), "file", "/data/june/castaways.rda", "5ha"),
         (
             source("snapshot", "Python package gamebot-lite v7", None),
-            "https://pypi.org",
+            "pypi",
             "gamebot-lite/castaways.rda",
             "v7",
         ),
@@ -89,6 +89,14 @@ def test_lineage_that_cannot_be_told_fails_no_task(
     with caplog.at_level(logging.ERROR):
         report(task_instance(), lost)
     assert "could not be told" in caplog.text
+
+
+@pytest.mark.parametrize("malformed", ["{", "[1]"])
+def test_a_malformed_transport_fails_no_task(
+    monkeypatch: pytest.MonkeyPatch, malformed: str
+) -> None:
+    monkeypatch.setenv(TRANSPORT, malformed)
+    report(task_instance(), never)
 
 
 @pytest.fixture
