@@ -165,6 +165,7 @@ class SmallPipeline:
                 "force": self.force, "accept_falls": [], "publish": True,
             },
             "run_id": RUN_ID,
+            "ti": None,
             "dag_run": SimpleNamespace(
                 run_id=RUN_ID, run_type="manual", triggering_user_name="drill"
             ),

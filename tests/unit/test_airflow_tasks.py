@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from structlog.contextvars import clear_contextvars, get_contextvars
 
 from include import pipeline
 from include.airflow_tasks import (
     close_release,
+    name_release_in_log,
     no_retry_after,
     open_release,
     publish_release,
@@ -133,6 +135,21 @@ def test_a_release_knows_how_its_run_was_started_and_by_whom(
         "triggering_user": "ana",
         "is_replay": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("release_id", "named"), [(7, {"release_id": 7, "commit": "80aaf49"}), (None, {})]
+)
+def test_each_line_of_a_log_names_the_release_once_there_is_one(
+    release_id: int | None, named: dict[str, Any]
+) -> None:
+    returned = {"open_release": release_id, "detect_changes": {"commit": "80aaf49"}}
+    ti = SimpleNamespace(xcom_pull=lambda task_ids: returned[task_ids])
+    try:
+        name_release_in_log({"ti": ti})  # type: ignore[typeddict-item]
+        assert get_contextvars() == named
+    finally:
+        clear_contextvars()
 
 
 def test_a_run_with_nothing_new_has_nothing_to_close(closing: Any) -> None:
