@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import class_row
 
-from include.transformation.results import NodeVerdict
 from include.warehouse.checks import CheckResult, Tool
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.publication import relations
@@ -124,16 +123,18 @@ def source_file(source: ResolvedSource, file_name: str, sha256: str) -> Dataset:
     return Dataset("file", str(PurePosixPath(source.location, file_name)), version)
 
 
-def of_model(settings: ConnectionSettings, release_id: int, verdict: NodeVerdict) -> Lineage:
+def of_model(
+    settings: ConnectionSettings,
+    release_id: int,
+    reads: Iterable[str],
+    writes: str | None,
+    rows: int | None,
+) -> Lineage:
     """What one model or seed was made from, and its table unless dbt could not build it."""
     with settings.connect(role=OWNER) as connection:
         warehouse = _Warehouse(settings, connection, release_id)
-        inputs = [warehouse.table(*name.split(".", 1)) for name in verdict.reads]
-        outputs = [
-            replace(warehouse.table(*name.split(".", 1)), rows=verdict.rows)
-            for name in (verdict.relation,)
-            if not verdict.errored
-        ]
+        inputs = [warehouse.table(*name.split(".", 1)) for name in reads]
+        outputs = [replace(warehouse.table(*writes.split(".", 1)), rows=rows)] if writes else []
     return Lineage(inputs, outputs)
 
 

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+pytest.importorskip("moto", reason="make test installs it")
+
 import boto3
 from moto.server import ThreadedMotoServer
 

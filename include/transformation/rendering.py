@@ -238,7 +238,13 @@ def report_node(unique_id: str, context: Context) -> None:
 
 def _lineage_of(verdict: NodeVerdict, context: Context) -> lineage.Lineage:
     release_id = int(context["ti"].xcom_pull(task_ids="open_release"))
-    return lineage.of_model(ConnectionSettings.from_airflow(), release_id, verdict)
+    return lineage.of_model(
+        ConnectionSettings.from_airflow(),
+        release_id,
+        verdict.reads,
+        None if verdict.errored else verdict.relation,
+        verdict.rows,
+    )
 
 
 def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
