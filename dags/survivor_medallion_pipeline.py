@@ -9,6 +9,7 @@ from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, chain, 
 
 from include.interface import (
     PARAMS,
+    QUEUE,
     alert_failure,
     alert_late,
     alert_success,
@@ -30,6 +31,7 @@ from include.interface import (
 DEFAULT_ARGS = {
     "owner": "gamebot",
     "pool": os.environ.get("GAMEBOT_POOL", "default_pool"),
+    "queue": QUEUE,
     "retries": 2,
     "retry_delay": duration("GAMEBOT_RETRY_SECONDS", timedelta(seconds=1), default=10),
     "retry_exponential_backoff": True,

@@ -19,6 +19,7 @@ from include import lineage
 from include.alerts import FAILURE
 from include.artifacts import keep_files
 from include.environments import temporary_folder
+from include.parameters import HEAVY_QUEUE
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.schemas import LAYERS
 
@@ -107,7 +108,7 @@ def open_release(
     return release_id
 
 
-@task
+@task(queue=HEAVY_QUEUE)
 def load_bronze(
     source: dict[str, Any], release_id: int, params: dict[str, Any] | None = None, ti: Any = None
 ) -> None:
@@ -132,7 +133,7 @@ def load_bronze(
     lineage.report(ti, lambda: lineage.of_bronze(settings, release_id, resolved))
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED)
+@task(trigger_rule=TriggerRule.NONE_FAILED, queue=HEAVY_QUEUE)
 def audit_with_soda(release_id: int, params: dict[str, Any] | None = None, ti: Any = None) -> None:
     """Run the Soda checks on bronze and silver."""
     from include.quality.run import AuditFailed
@@ -154,7 +155,7 @@ def audit_with_soda(release_id: int, params: dict[str, Any] | None = None, ti: A
             lineage.report(ti, lambda: lineage.of_checks(settings, release_id, "soda"))
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED)
+@task(trigger_rule=TriggerRule.NONE_FAILED, queue=HEAVY_QUEUE)
 def audit_with_great_expectations(
     release_id: int, params: dict[str, Any] | None = None, ti: Any = None
 ) -> None:

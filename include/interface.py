@@ -21,11 +21,12 @@ from include.airflow_tasks import (
     show_release,
 )
 from include.alerts import alert_failure, alert_late, alert_success, deadline
-from include.parameters import PARAMS, duration
+from include.parameters import PARAMS, QUEUE, duration
 from include.transformation.rendering import dbt_build, dbt_models
 
 __all__ = [
     "PARAMS",
+    "QUEUE",
     "alert_failure",
     "alert_late",
     "alert_success",

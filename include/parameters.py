@@ -6,6 +6,12 @@ import os
 from datetime import timedelta
 
 from airflow.sdk import Param
+from airflow.sdk.configuration import conf
+
+# Which workers take the tasks, where the executor has several: Airflow's own default, unless said
+# otherwise. Those that start dbt or an audit, or hold a dataset, need the most memory.
+QUEUE = os.environ.get("GAMEBOT_QUEUE") or conf.get("operators", "default_queue")
+HEAVY_QUEUE = os.environ.get("GAMEBOT_HEAVY_QUEUE") or QUEUE
 
 PARAMS = {
     "source": Param(

@@ -30,6 +30,7 @@ from cosmos.profiles import PostgresUserPasswordProfileMapping
 from include import lineage
 from include.artifacts import keep_files
 from include.environments import NO_TELEMETRY, executable, on_a_leash
+from include.parameters import HEAVY_QUEUE
 from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
 from include.transformation.results import NodeVerdict, read_build_results
 from include.warehouse.checks import record_check_results
@@ -119,6 +120,7 @@ def dbt_build() -> DbtBuildLocalOperator:
     program, *arguments = [*on_a_leash(), str(executable("dbt", "dbt"))]
     return ReleaseBuildOperator(
         task_id="dbt_build",
+        queue=HEAVY_QUEUE,
         project_dir=str(DBT_PROJECT_DIR),
         profile_config=profile_config(),
         dbt_executable_path=program,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -93,3 +96,36 @@ def test_the_form_explains_every_parameter(dag: DAG) -> None:
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.description and param.schema["title"], name
+
+
+QUEUES = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+dag = DagBag("dags").dags["survivor_medallion_pipeline"]
+print(json.dumps({task.task_id: task.queue for task in dag.tasks}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "light", "heavy"),
+    [
+        ({"AIRFLOW__OPERATORS__DEFAULT_QUEUE": "theirs"}, "theirs", "theirs"),
+        ({"GAMEBOT_QUEUE": "gamebot", "GAMEBOT_HEAVY_QUEUE": "large"}, "gamebot", "large"),
+    ],
+)
+def test_every_task_waits_in_a_queue_that_some_worker_serves(
+    settings: dict[str, str], light: str, heavy: str
+) -> None:
+    """One that nobody serves is never begun; dbt on a small worker is killed for its memory."""
+    printed = subprocess.run(
+        [sys.executable, "-c", QUEUES],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_DIR), **settings},
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    queues = json.loads(printed.splitlines()[-1])
+    for task_id in ("load_bronze", "dbt_build", "audit_with_soda", "audit_with_great_expectations"):
+        assert queues.pop(task_id) == heavy
+    assert set(queues.values()) == {light}
