@@ -9,7 +9,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills workers fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ fuzz: environments ## make up damaged .rda files for the reader, other ones each
 
 drills: environments ## inject every fault, and write the table of docs/drills.md anew [ARGS="-k clock"]
 	@.venv/bin/python -m pytest -q -m "drill or not drill" tests/drills --drills-page $(or $(PAGE),docs/drills.md) $(ARGS)
+
+workers: environments ## run the pipeline on two Celery workers that share nothing, and kill one; as root [ARGS="-k kill"]
+	@.venv/bin/python -m pytest -q -s -m workers tests/workers $(ARGS)
 
 mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]
 	@.venv/bin/python -m pytest -q -s tests/integration/mutations $(ARGS)

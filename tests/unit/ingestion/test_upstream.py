@@ -41,8 +41,8 @@ class GitHub(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, files: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, files: dict[str, bytes], host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Handler)
         self.files = files
         self.faults: dict[str, list[Fault]] = {}
         self.requests: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class GitHub(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]}:{self.server_port}"
 
     def content(self, path: str) -> bytes | None:
         api = f"/api/repos/{upstream.REPOSITORY}/"
