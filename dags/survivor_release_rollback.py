@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
-from include.interface import duration, show_release
+from include.interface import QUEUE, duration, show_release
 
 
 @dag(
@@ -28,6 +28,7 @@ from include.interface import duration, show_release
     default_args={
         "owner": "gamebot",
         "pool": os.environ.get("GAMEBOT_POOL", "default_pool"),
+        "queue": QUEUE,
         "retries": 2,
         "retry_delay": duration("GAMEBOT_RETRY_SECONDS", timedelta(seconds=1), default=10),
         "execution_timeout": timedelta(minutes=15),
