@@ -135,7 +135,8 @@ def of_model(
         warehouse = _Warehouse(settings, connection, release_id)
         inputs = [warehouse.table(*name.split(".", 1)) for name in reads]
         outputs = [replace(warehouse.table(*writes.split(".", 1)), rows=rows)] if writes else []
-    return Lineage(inputs, outputs)
+    # A model does without a dataset that the release's source does not offer.
+    return Lineage([table for table in inputs if table.columns], outputs)
 
 
 def of_checks(settings: ConnectionSettings, release_id: int, tool: Tool) -> Lineage:

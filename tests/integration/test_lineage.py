@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from include.ingestion.sources import SourceRequest, resolve_source
-from include.lineage import of_bronze, of_checks, of_publication
+from include.lineage import of_bronze, of_checks, of_model, of_publication
 from include.pipeline import load_bronze, open_release
 from include.warehouse.connection import ConnectionSettings
 from tests.survivor_files import write_minimal_survivor
@@ -71,3 +71,18 @@ def test_each_bronze_table_is_a_copy_of_one_file(
     assert castaways.copied_from.version == source.commit
     assert castaways.rows == 9
     assert castaways.columns["castaway_id"] == "text"
+
+
+def test_a_model_is_not_made_from_a_table_that_the_release_lacks(
+    warehouse: ConnectionSettings, build: Callable[..., int], owner: psycopg.Connection
+) -> None:
+    """The snapshot offers no tribe_colours, which models do without: lineage led to nowhere."""
+    release_id = build()
+    owner.commit()
+    read = [f"bronze_r{release_id}.things", f"bronze_r{release_id}.tribe_colours"]
+    lineage = of_model(warehouse, release_id, read, f"silver_r{release_id}.things", rows=1)
+    assert [table.name for table in lineage.inputs] == [f"{warehouse.dbname}.bronze_rN.things"]
+    (table,) = lineage.outputs
+    assert (table.name, table.rows) == (f"{warehouse.dbname}.silver_rN.things", 1)
+    # What dbt could not build is not there.
+    assert of_model(warehouse, release_id, read, writes=None, rows=None).outputs == []
