@@ -1,7 +1,8 @@
 # Everything here works on a fresh clone: each target builds what it needs first. State lives outside
 # the checkout (make debug says where), so clones do not disturb each other.
 
-LOCAL = .venv/bin/python -m include.local
+PYTHON = .venvs/airflow/bin/python
+LOCAL = $(PYTHON) -m include.local
 ENVIRONMENTS = scripts/build_environments.sh
 
 # Our folder is no package of the environment, and bytecode does not belong in it.
@@ -57,12 +58,12 @@ publish: environments ## show readers a replay [RELEASE=n]
 debug: environments ## check everything that a run needs
 	@$(LOCAL) debug
 
-# Whoever cleans often does so because .venv is broken: that must not keep the rest from going.
+# Whoever cleans often does so because an environment is broken: that must not keep the rest from going.
 clean: ## stop everything and delete state and environments
-	@[ -x .venv/bin/python ] && $(LOCAL) clean || echo "Skipped, for want of a working .venv:" \
+	@[ -x $(PYTHON) ] && $(LOCAL) clean || echo "Skipped, for want of a working $(PYTHON):" \
 		"stopping what runs and deleting the state folder. make debug builds one; then make clean does both."
-	@echo Removing .venv .venvs
-	@rm -rf .venv .venvs
+	@echo Removing .venvs
+	@rm -rf .venvs
 
 ## Work on the project
 
@@ -78,31 +79,31 @@ ledger: environments ## write down how many rows each season has in the publishe
 	@$(LOCAL) ledger
 
 repairs: environments ## date the seed upstream_repairs anew [SNAPSHOTS=folder of commits]
-	@.venv/bin/python scripts/date_repairs.py $(or $(SNAPSHOTS),$(GAMEBOT_SURVIVOR_SNAPSHOTS),../shared/survivoR)
+	@$(PYTHON) scripts/date_repairs.py $(or $(SNAPSHOTS),$(GAMEBOT_SURVIVOR_SNAPSHOTS),../shared/survivoR)
 
 test: environments ## run all tests, in two processes [ARGS="tests/unit -x" WORKERS=2]
 	@$(ENVIRONMENTS) baseline
-	@.venv/bin/python -m pytest -q --numprocesses $(or $(WORKERS),2) --dist loadfile $(ARGS)
+	@$(PYTHON) -m pytest -q --numprocesses $(or $(WORKERS),2) --dist loadfile $(ARGS)
 
 fuzz: export FUZZ_FILES := $(or $(FILES),20000)
 fuzz: environments ## make up damaged .rda files for the reader, other ones each time [FILES=20000]
-	@.venv/bin/python -m pytest -q --hypothesis-show-statistics tests/unit/ingestion/test_reader_fuzz.py $(ARGS)
+	@$(PYTHON) -m pytest -q --hypothesis-show-statistics tests/unit/ingestion/test_reader_fuzz.py $(ARGS)
 
 drills: environments ## inject every fault, and write the table of docs/drills.md anew [ARGS="-k clock"]
-	@.venv/bin/python -m pytest -q -m "drill or not drill" tests/drills --drills-page $(or $(PAGE),docs/drills.md) $(ARGS)
+	@$(PYTHON) -m pytest -q -m "drill or not drill" tests/drills --drills-page $(or $(PAGE),docs/drills.md) $(ARGS)
 
 workers: environments ## run the pipeline on two Celery workers that share nothing, and kill one; as root [ARGS="-k kill"]
 	@.venv/bin/python -m pytest -q -s -m workers tests/workers $(ARGS)
 
 mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]
-	@.venv/bin/python -m pytest -q -s tests/integration/mutations $(ARGS)
+	@$(PYTHON) -m pytest -q -s tests/integration/mutations $(ARGS)
 
 damages: export ONE_BY_ONE := $(ONE_BY_ONE)
 damages: environments ## damage a good release as life does and show which checks notice [ONE_BY_ONE=1 ARGS="-k winner"]
-	@.venv/bin/python -m pytest -q -s tests/integration/damages $(ARGS)
+	@$(PYTHON) -m pytest -q -s tests/integration/damages $(ARGS)
 
 moving: environments ## compare with the package gamebot-lite again: docs/moving-from-gamebot-lite.md
-	@.venv/bin/python scripts/moving_from_gamebot_lite.py
+	@$(PYTHON) scripts/moving_from_gamebot_lite.py
 
 diagrams: environments ## draw the diagrams of docs/architecture.md from the code
 	@.venv/bin/python scripts/diagrams.py

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Builds the project's Python environments from their hashed locks:
 #
-#   airflow   Airflow, the local stack and the tests   include/local/requirements.lock    -> .venv
+#   airflow   Airflow, the local stack and the tests   include/local/requirements.lock    -> .venvs/airflow
 #   dbt       dbt                                      include/dbt/requirements.lock      -> .venvs/dbt
 #   quality   Soda and Great Expectations              include/quality/requirements.lock  -> .venvs/quality
 #   lint      what `make lint` runs                    include/local/lint-requirements.lock -> .venvs/lint
 #   baseline  scikit-learn, for `make baseline`         include/baseline/requirements.lock -> .venvs/baseline
 #
 # They are separate because their dependencies exclude each other. The image, make, CI and people
-# who run Airflow on their own all use this script, so all get the same versions.
+# who run Airflow on their own all use this script, so all get the same versions. None is .venv: that
+# is the Astro CLI's in standalone mode, which puts other versions there and deletes it.
 #
 #   scripts/build_environments.sh [--into DIR] NAME...
 #   scripts/build_environments.sh --lock          refresh every lock to the newest allowed versions
@@ -49,13 +50,7 @@ lock_of() {
 }
 
 folder_of() {
-    if [ -n "$into" ]; then
-        echo "$into/$1"
-    elif [ "$1" = airflow ]; then
-        echo "$project/.venv"
-    else
-        echo "$project/.venvs/$1"
-    fi
+    echo "${into:-$project/.venvs}/$1"
 }
 
 supported() {

@@ -113,7 +113,7 @@ def test_locks_fix_the_content_of_every_package(project: Path) -> None:
 
 
 def test_type_checker_sees_the_versions_that_run(project: Path) -> None:
-    """mypy reads types from the lint environment, the code runs in .venv."""
+    """mypy reads types from the lint environment, the code runs in .venvs/airflow."""
     lint = requirements(project / "include/local/lint-requirements.txt")
     locked = requirements(project / "include/local/requirements.lock")
     shared = {name: version for name, version in lint.items() if name in locked}

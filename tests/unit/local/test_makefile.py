@@ -19,8 +19,7 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout whose local stack prints the settings that it was given."""
     shutil.copy(PROJECT / "Makefile", tmp_path)
     install(tmp_path / "scripts" / "build_environments.sh", "exit 0")
-    install(tmp_path / ".venv" / "bin" / "python", "env | grep ^GAMEBOT_ | sort")
-    (tmp_path / ".venvs").mkdir()
+    install(tmp_path / ".venvs" / "airflow" / "bin" / "python", "env | grep ^GAMEBOT_ | sort")
     return tmp_path
 
 
@@ -69,11 +68,11 @@ def test_a_replay_is_of_what_the_command_names(checkout: Path) -> None:
 
 
 def test_clean_works_most_of_all_when_the_environment_is_broken(checkout: Path) -> None:
-    (checkout / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    (checkout / ".venvs" / "airflow" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
     assert "Skipped" in make(checkout, "clean")
-    assert not (checkout / ".venv").exists() and not (checkout / ".venvs").exists()
+    assert not (checkout / ".venvs").exists()
 
 
 def test_clean_has_nothing_to_excuse_when_all_went_well(checkout: Path) -> None:
     assert "Skipped" not in make(checkout, "clean")
-    assert not (checkout / ".venv").exists()
+    assert not (checkout / ".venvs").exists()
