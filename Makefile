@@ -10,12 +10,16 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills workers fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills workers fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
 
 ## Use the warehouse
+
+ifdef WAREHOUSE_HOST_PORT
+export WAREHOUSE_HOST_PORT
+endif
 
 # What is not said to make is left as the shell has it; empty means the default.
 run: export GAMEBOT_SOURCE := $(or $(SOURCE),$(GAMEBOT_SOURCE))
@@ -36,6 +40,12 @@ replay: environments ## build and audit an earlier state of survivoR, unseen by 
 
 up: environments ## start Airflow with its UI on localhost
 	@$(LOCAL) up
+
+warehouse: environments ## start the warehouse alone, for `astro dev start --standalone` [WAREHOUSE_HOST_PORT=5433]
+	@$(LOCAL) warehouse
+
+env: environments ## prepare .env for `astro dev`; lines of your own stay [WAREHOUSE_HOST_PORT=5433]
+	@$(LOCAL) env
 
 down: environments ## stop Airflow and Postgres; nothing is lost
 	@$(LOCAL) down

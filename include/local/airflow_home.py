@@ -20,7 +20,7 @@ from include.environments import NO_TELEMETRY
 from include.local.databases import LocalDatabases
 from include.local.state import State, write_atomically
 from include.transformation.manifest import manifest_path
-from include.warehouse.connection import CONNECTION_ID, ConnectionSettings
+from include.warehouse.connection import CONNECTION_VARIABLE, ConnectionSettings
 
 ADMIN = "admin"
 
@@ -133,7 +133,7 @@ def airflow_environment(state: State, databases: LocalDatabases, api_port: int) 
             for option, value in values.items()
         },
         "AIRFLOW_HOME": str(state.airflow_home),
-        f"AIRFLOW_CONN_{CONNECTION_ID.upper()}": databases.pipeline.as_airflow_connection(),
+        CONNECTION_VARIABLE: databases.pipeline.as_airflow_connection(),
         "GAMEBOT_ARTIFACTS_URL": state.artifacts.as_uri(),
         "GAMEBOT_MANIFEST_DIR": str(state.manifest),
         "PYTHONPATH": str(state.checkout),

@@ -29,7 +29,7 @@ from include.local.airflow_home import (
 )
 from include.local.api import ApiError
 from include.local.databases import LocalDatabases, development_schema
-from include.local.postgres import PostgresError
+from include.local.postgres import PortTaken, PostgresError
 from include.local.stack import AirflowStack
 from include.local.state import State, StateError
 from include.warehouse.bootstrap import NotBootstrapped
@@ -72,6 +72,9 @@ EXPECTED_ERRORS = (
     psycopg.OperationalError,
 )
 
+# As in docker-compose.override.yml: this machine's tools find either warehouse in one place.
+WAREHOUSE_PORT = 5433
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -95,6 +98,7 @@ def explained(command: Command) -> Command:
 
 SourceDir = Annotated[Path | None, typer.Option(envvar="GAMEBOT_SOURCE_DIR")]
 Ref = Annotated[str | None, typer.Option(envvar="GAMEBOT_REF")]
+WarehousePort = Annotated[int, typer.Option(envvar="WAREHOUSE_HOST_PORT", min=1, max=65535)]
 TargetLayer = Annotated[str, typer.Option(envvar="GAMEBOT_TARGET_LAYER")]
 
 
@@ -172,6 +176,46 @@ def up() -> None:
     else:
         console.print(f"Sign in: {ADMIN}, password in {passwords_file(state)}", soft_wrap=True)
     console.print("make down stops it.")
+
+
+@app.command()
+@explained
+def warehouse(port: WarehousePort = WAREHOUSE_PORT) -> None:
+    """Start the warehouse alone, on a port that stays, for an Airflow that others started."""
+    from include.local.run import step
+
+    state = State.open()
+    databases = LocalDatabases.of(state)
+    stack = AirflowStack(state, databases)
+    # Its processes hold the port that they were started with.
+    if databases.server.is_running() and databases.server.port != port and stack.running():
+        raise StateError(
+            f"Airflow of make up or make run works with the warehouse on port "
+            f"{databases.server.port}: make down, then make warehouse moves it to {port}."
+        )
+    try:
+        with step("Start Postgres and prepare the warehouse", console):
+            databases.start(port)
+    except PortTaken as error:
+        raise PostgresError(
+            f"The warehouse cannot be opened: {error}. If that is the Docker dev stack, `astro dev "
+            "stop` frees it. Or choose another: WAREHOUSE_HOST_PORT=… for make warehouse and make "
+            "env."
+        ) from None
+    console.print(f"Warehouse: 127.0.0.1:{port}. make env tells Airflow of it, make down stops it.")
+
+
+@app.command()
+@explained
+def env(port: WarehousePort = WAREHOUSE_PORT) -> None:
+    """Prepare .env, which `astro dev` reads: what the modes need, and the warehouse's connection."""
+    from include.local.env_file import prepare_env_file
+
+    state = State.open()
+    # Where make warehouse opens it, wherever it listens now.
+    connection = LocalDatabases.of(state).pipeline.model_copy(update={"port": port})
+    for line in prepare_env_file(state.checkout, connection):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -55,9 +55,9 @@ class LocalDatabases:
         """Airflow's metadata database."""
         return self._login(AIRFLOW, "postgres_airflow", AIRFLOW)
 
-    def start(self) -> None:
-        """Start the server if need be and complete what is in it."""
-        self._server.start()
+    def start(self, port: int | None = None) -> None:
+        """Start the server if need be, on `port` if one is named, and complete what is in it."""
+        self._server.start(port)
         self.prepare()
 
     def prepare(self) -> None:

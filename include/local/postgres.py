@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 from pydantic import SecretStr
 
-from include.local.state import exclusive, free_port, write_atomically
+from include.local.state import exclusive, free_port, port_is_free, write_atomically
 from include.warehouse.connection import ConnectionSettings
 
 SUPERUSER = "postgres"
@@ -52,6 +52,10 @@ START_TIMEOUT = 60
 
 class PostgresError(RuntimeError):
     """The embedded server did not do what was asked; the message holds its own words."""
+
+
+class PortTaken(PostgresError):
+    """The port that the server was to listen on belongs to another program."""
 
 
 class PostgresServer:
@@ -97,19 +101,33 @@ class PostgresServer:
         lines = self._pid_file_lines()
         return len(lines) > 7 and lines[7].strip() == "ready" and self._postmaster() is not None
 
-    def start(self) -> bool:
+    def start(self, port: int | None = None) -> bool:
         """Start the server, creating its data at first; returns whether it was not running.
 
-        Recovers from a server that was killed. Takes another port when the last one is taken.
+        Recovers from a server that was killed.
+
+        Args:
+            port: where it must listen, moving there if need be; without it, where it did last, or
+                on another port when that one is taken.
 
         Raises:
+            PortTaken: another program listens on `port`; a running server goes on where it is.
             PostgresError: it does not start; the message holds the end of its log.
         """
-        if self.is_running():
+        if self._serves(port):
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
         with exclusive(self.folder / "start.lock"):
-            return not self.is_running() and self._start()
+            if self._serves(port):
+                return False
+            if port:
+                if not port_is_free(port):
+                    raise PortTaken(f"another program listens on port {port} of this machine")
+                self.stop()
+            return self._start(port)
+
+    def _serves(self, port: int | None) -> bool:
+        return self.is_running() and port in (None, self.port)
 
     def stop(self) -> bool:
         """Stop the server, breaking off open connections; returns whether it was running."""
@@ -124,7 +142,7 @@ class PostgresServer:
         """Return the path of one of PostgreSQL's programs, such as `psql`."""
         return _installed_programs() / "bin" / name
 
-    def _start(self) -> bool:
+    def _start(self, wanted: int | None) -> bool:
         self._prepare_folder()
         if not self.data.exists():
             self._initialise()
@@ -132,7 +150,7 @@ class PostgresServer:
         # A port can be taken between the choice and the start, and the last children of a killed
         # server need a moment to notice and let go of its shared memory.
         for attempts_left in (3, 2, 1, 0):
-            port = free_port(self.port)
+            port = wanted or free_port(self.port)
             log_size = self.log.stat().st_size if self.log.exists() else 0
             if self._pg_ctl_start(port):
                 write_atomically(self._port_file, f"{port}\n")

@@ -22,6 +22,9 @@ from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 from include.warehouse.schemas import OWNER
 
 CONNECTION_ID = "survivor_postgres"
+CONNECTION_VARIABLE = f"AIRFLOW_CONN_{CONNECTION_ID.upper()}"
+
+CONNECT_SECONDS = 10
 
 TLS_SETTINGS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
@@ -219,6 +222,7 @@ class ConnectionSettings(BaseModel):
             ) from error
 
     def _open(self, **options: Any) -> psycopg.Connection:
+        options = {"connect_timeout": CONNECT_SECONDS} | options
         tls = {name: value for name in TLS_SETTINGS if (value := getattr(self, name))}
         try:
             return psycopg.connect(
@@ -227,7 +231,6 @@ class ConnectionSettings(BaseModel):
                 dbname=self.dbname,
                 user=self.user,
                 password=self.password.get_secret_value(),
-                connect_timeout=10,
                 application_name="gamebot",
                 **tls,
                 **options,

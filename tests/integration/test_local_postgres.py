@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from include.local.databases import LocalDatabases
-from include.local.postgres import PostgresError, PostgresServer
-from include.local.state import State
+from include.local.postgres import PortTaken, PostgresError, PostgresServer
+from include.local.state import State, free_port
 from include.warehouse.connection import ConnectionSettings
 
 PASSWORD = "of this server"  # pragma: allowlist secret
@@ -99,6 +99,21 @@ def test_a_taken_port_is_no_error(running: PostgresServer) -> None:
         assert running.start() is True
         assert running.port != taken
         assert kept(running) == 1
+
+
+def test_a_port_that_must_stay_is_moved_to_or_said_to_be_taken(running: PostgresServer) -> None:
+    """.env names the port: a server that quietly went elsewhere would leave Airflow without one."""
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        somebody.listen()
+        taken = somebody.getsockname()[1]
+        with pytest.raises(PortTaken, match=str(taken)):
+            running.start(taken)
+        assert (running.is_running(), kept(running)) == (True, 1)
+    wanted = free_port(None)
+    assert running.start(wanted) is True
+    assert (running.port, kept(running)) == (wanted, 1)
+    assert running.start(wanted) is False
 
 
 def test_it_answers_on_this_machine_only_and_to_the_password_only(running: PostgresServer) -> None:

@@ -199,6 +199,15 @@ def test_every_pool_that_the_dev_stack_names_exists(
     assert named == {pool["pool_name"] for pool in settings["pools"]}
 
 
+def test_containers_do_not_take_the_connection_that_standalone_mode_needs(
+    compose: dict[str, Any],
+) -> None:
+    """.env serves both modes; its localhost would point a container at itself."""
+    for name in CLI_SERVICES - {"postgres", "db-migration"}:
+        # Empty means none for Airflow, and a service's own environment wins over .env.
+        assert compose["services"][name]["environment"]["AIRFLOW_CONN_SURVIVOR_POSTGRES"] == ""
+
+
 def test_env_example_has_lines_that_all_three_readers_take_alike(project: Path) -> None:
     """Compose strips quotes, `astro dev pytest` does not, standalone knows neither export nor $."""
     for line in (project / ".env.example").read_text().splitlines():
