@@ -19,6 +19,16 @@ PIPELINE_ROLES = (OWNER, *STAGE_ROLES)
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
+# What a database raises that is not prepared; in turn: no such role, not a member of it, no such
+# table or schema.
+NOT_PREPARED = (
+    psycopg.errors.InvalidParameterValue,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InvalidSchemaName,
+)
+
+
 class NotBootstrapped(RuntimeError):
     """The database is not prepared for this code, and this login may not prepare it."""
 
@@ -71,13 +81,7 @@ def _is_current(settings: ConnectionSettings) -> bool:
     try:
         with settings.connect(role=OWNER) as connection:
             applied = connection.execute("select version_num from ops.alembic_version").fetchone()
-    except (
-        # In turn: no such role, not a member of it, no such table or schema.
-        psycopg.errors.InvalidParameterValue,
-        psycopg.errors.InsufficientPrivilege,
-        psycopg.errors.UndefinedTable,
-        psycopg.errors.InvalidSchemaName,
-    ):
+    except NOT_PREPARED:
         return False
     newest = max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
     if applied and applied[0] > newest:
