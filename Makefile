@@ -10,16 +10,12 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up warehouse env down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills workers fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills workers standalone-check fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
 
 ## Use the warehouse
-
-ifdef WAREHOUSE_HOST_PORT
-export WAREHOUSE_HOST_PORT
-endif
 
 # What is not said to make is left as the shell has it; empty means the default.
 run: export GAMEBOT_SOURCE := $(or $(SOURCE),$(GAMEBOT_SOURCE))
@@ -103,7 +99,10 @@ drills: environments ## inject every fault, and write the table of docs/drills.m
 	@$(PYTHON) -m pytest -q -m "drill or not drill" tests/drills --drills-page $(or $(PAGE),docs/drills.md) $(ARGS)
 
 workers: environments ## run the pipeline on two Celery workers that share nothing, and kill one; as root [ARGS="-k kill"]
-	@.venv/bin/python -m pytest -q -s -m workers tests/workers $(ARGS)
+	@$(PYTHON) -m pytest -q -s -m workers tests/workers $(ARGS)
+
+standalone-check: environments ## run the pipeline as `astro dev start --standalone` does, in a copy of the checkout
+	@$(PYTHON) -m pytest -q -m standalone tests/standalone $(ARGS)
 
 mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]
 	@$(PYTHON) -m pytest -q -s tests/integration/mutations $(ARGS)
@@ -116,7 +115,7 @@ moving: environments ## compare with the package gamebot-lite again: docs/moving
 	@$(PYTHON) scripts/moving_from_gamebot_lite.py
 
 diagrams: environments ## draw the diagrams of docs/architecture.md from the code
-	@.venv/bin/python scripts/diagrams.py
+	@$(PYTHON) scripts/diagrams.py
 
 lint: ## run the linters
 	@$(ENVIRONMENTS) airflow lint

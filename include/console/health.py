@@ -1,7 +1,7 @@
 """Whether the warehouse is well and how old what readers see is: states and numbers, no words.
 
-Whoever watches the machines asks without signing in, so an answer names no host, login or error; the
-API server's log does.
+Whoever watches the machines asks without signing in, so an answer names no host, login or error;
+the API server's log does.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def warehouse(port: WarehousePort = WAREHOUSE_PORT) -> None:
 @app.command()
 @explained
 def env(port: WarehousePort = WAREHOUSE_PORT) -> None:
-    """Prepare .env, which `astro dev` reads: what the modes need, and the warehouse's connection."""
+    """Prepare .env, which `astro dev` reads: what its modes need, the warehouse included."""
     from include.local.env_file import prepare_env_file
 
     state = State.open()

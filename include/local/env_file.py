@@ -1,8 +1,8 @@
 """`.env`, which every mode of `astro dev` reads, each with a parser of its own.
 
-One file serves them all, so it holds nothing that is right in one mode only: no path of this machine,
-for the image has its own. The one exception is the warehouse's connection, which standalone mode has
-from nowhere else; docker-compose.override.yml empties it for the containers.
+One file serves them all, so it holds nothing that is right in one mode only: no path of this
+machine, for the image has its own. The one exception is the warehouse's connection, which
+standalone mode has from nowhere else; docker-compose.override.yml empties it for the containers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from include.warehouse.connection import CONNECTION_VARIABLE, ConnectionSettings
 SETTING = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
 CONNECTION_COMMENT = (
-    "# The warehouse of `make warehouse`. Containers do not take it: docker-compose.override.yml sees"
-    " to that."
+    "# The warehouse of `make warehouse`. Containers never take it (docker-compose.override.yml)."
 )
 
 

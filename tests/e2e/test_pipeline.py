@@ -234,6 +234,18 @@ def airflow(machine: Machine) -> None:
 
 
 @pytest.mark.usefixtures("airflow")
+def test_a_monitor_learns_without_signing_in_what_readers_see(machine: Machine) -> None:
+    response = machine.api._http.get("/gamebot/health")
+    assert (response.status_code, response.json()["warehouse"]) == (200, {"status": "healthy"})
+    layers = response.json()["published"]
+    assert {layer: it["release_id"] for layer, it in layers.items()} == {
+        "bronze": 1,
+        "silver": 1,
+        "gold": 1,
+    }
+
+
+@pytest.mark.usefixtures("airflow")
 def test_a_broken_file_is_named_and_readers_notice_nothing(
     machine: Machine, tmp_path: Path
 ) -> None:

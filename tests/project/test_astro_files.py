@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from include.local.cli import WAREHOUSE_PORT
+
 CONNECTION_KEYS = {
     "conn_id": str,
     "conn_type": str,
@@ -151,7 +153,7 @@ def test_override_adds_services_that_the_cli_can_start_and_never_confuses(
 def test_override_publishes_the_warehouse_beside_airflows_database(compose: dict[str, Any]) -> None:
     """Port 5432 of this machine is Airflow's own database; nothing is open to the network."""
     assert compose["services"]["warehouse"]["ports"] == [
-        "127.0.0.1:${WAREHOUSE_HOST_PORT:-5433}:5432"
+        f"127.0.0.1:${{WAREHOUSE_HOST_PORT:-{WAREHOUSE_PORT}}}:5432"
     ]
 
 

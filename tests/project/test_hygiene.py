@@ -48,7 +48,7 @@ def test_only_the_dev_stack_has_passwords_in_files(
 
 
 def test_the_project_leaves_the_environment_of_standalone_mode_alone(project: Path) -> None:
-    """The Astro CLI puts other versions into `.venv`, and deletes it: make then lost its programs."""
+    """The Astro CLI puts other versions into `.venv`, and deletes it under make's feet."""
     programs = ["Makefile", ".pre-commit-config.yaml", ".ci/run", "scripts/build_environments.sh"]
     workflows = (project / ".github").rglob("*.yml")
     files = [*(project / name for name in programs), *workflows]

@@ -80,7 +80,10 @@ def test_the_empty_one_of_the_astro_cli_counts_as_none(checkout: Path) -> None:
     assert "# Off in the image already" in (checkout / ".env").read_text()
 
 
-@pytest.mark.parametrize("change", [{"port": 5544}, {"password": "new"}])  # pragma: allowlist secret
+@pytest.mark.parametrize(
+    "change",
+    [{"port": 5544}, {"password": "new"}],  # pragma: allowlist secret
+)
 def test_a_warehouse_that_was_made_anew_is_written_anew(
     checkout: Path, change: dict[str, object]
 ) -> None:
