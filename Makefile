@@ -10,7 +10,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up warehouse env down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills workers standalone-check fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -98,10 +98,13 @@ fuzz: environments ## make up damaged .rda files for the reader, other ones each
 drills: environments ## inject every fault, and write the table of docs/drills.md anew [ARGS="-k clock"]
 	@$(PYTHON) -m pytest -q -m "drill or not drill" tests/drills --drills-page $(or $(PAGE),docs/drills.md) $(ARGS)
 
+containers: environments ## build the image with podman and run the pipeline in the dev stack's containers
+	@$(PYTHON) -m pytest -v -m containers tests/astro $(ARGS)
+
 workers: environments ## run the pipeline on two Celery workers that share nothing, and kill one; as root [ARGS="-k kill"]
 	@$(PYTHON) -m pytest -q -s -m workers tests/workers $(ARGS)
 
-standalone-check: environments ## run the pipeline as `astro dev start --standalone` does, in a copy of the checkout
+standalone: environments ## run the pipeline as `astro dev start --standalone` does, in a copy of the checkout
 	@$(PYTHON) -m pytest -q -m standalone tests/standalone $(ARGS)
 
 mutants: environments ## plant every known defect and show which tests notice it [ARGS="-k B12"]

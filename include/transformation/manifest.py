@@ -1,7 +1,8 @@
-"""The dbt manifest that DAGs are drawn from, kept under the fingerprint of the project's files.
+"""What dbt makes of the project alone: the manifest that DAGs are drawn from, and the page of docs.
 
-A changed project has another fingerprint, so a stale manifest is never found and a missing one is
-made once by `dbt parse`. The image holds one ready-made; nothing is ever written into the project.
+Each is kept under the fingerprint of the project's files. A changed project has another fingerprint,
+so a stale file is never found and a missing one is made once by dbt, which needs no warehouse for
+it. The image holds both ready-made; nothing is ever written into the project.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from include.environments import PROJECT_DIR, executable, run
 
 DBT_PROJECT_DIR = PROJECT_DIR / "include" / "dbt"
 PROJECT_FILES = ("dbt_project.yml", "models/**/*", "macros/**/*", "seeds/**/*", "tests/**/*")
 
-# `dbt parse` renders the profile but connects to nothing.
+# An image has the dbt that its lock names, so a changed lock may mean another manifest too.
+DEPENDENCIES = ("requirements.lock",)
+
+Kind = Literal["manifest", "docs"]
+SUFFIXES: dict[Kind, str] = {"manifest": "json", "docs": "html"}
+
+# dbt renders the profile but connects to nothing.
 UNUSED_CONNECTION = {
     "DB_HOST": "localhost",
     "DB_PORT": "5432",
@@ -35,18 +43,24 @@ def manifest_path() -> Path:
 
     Raises:
         CommandFailed: dbt cannot parse the project; the message holds dbt's own.
+        OSError: neither folder can be written; the message says what to do.
     """
-    name = f"manifest-{project_fingerprint()}.json"
-    folders = list(_folders())
-    for folder in folders:
-        if (folder / name).exists():
-            return folder / name
-    return _make_manifest(next(folder for folder in folders if _writable(folder)) / name)
+    return _kept("manifest")
+
+
+def docs_path() -> Path:
+    """Return dbt's page about the models, in one file, kept and made like the manifest.
+
+    Raises:
+        CommandFailed: dbt cannot parse the project; the message holds dbt's own.
+        OSError: neither folder can be written; the message says what to do.
+    """
+    return _kept("docs")
 
 
 def project_fingerprint() -> str:
     """Return a short hash of every file that the manifest depends on."""
-    return fingerprint(DBT_PROJECT_DIR, PROJECT_FILES)
+    return fingerprint(DBT_PROJECT_DIR, (*PROJECT_FILES, *DEPENDENCIES))
 
 
 def fingerprint(root: Path, patterns: Iterable[str]) -> str:
@@ -57,6 +71,22 @@ def fingerprint(root: Path, patterns: Iterable[str]) -> str:
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def _kept(kind: Kind) -> Path:
+    name = f"{kind}-{project_fingerprint()}.{SUFFIXES[kind]}"
+    folders = list(_folders())
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    for folder in folders:
+        if _writable(folder):
+            return _make(kind, folder / name)
+    raise OSError(
+        f"The dbt project has no {kind} yet, and none can be kept in "
+        f"{' or '.join(map(str, folders))}. Let GAMEBOT_MANIFEST_DIR name a folder that can be "
+        "written"
+    )
 
 
 def _folders() -> Iterable[Path]:
@@ -74,29 +104,40 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def _make_manifest(path: Path) -> Path:
+def _make(kind: Kind, path: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent) as target:
-        run(
-            [
-                executable("dbt", "dbt"),
-                "--quiet",
-                "parse",
-                "--project-dir",
-                DBT_PROJECT_DIR,
-                "--profiles-dir",
-                DBT_PROJECT_DIR,
-                "--target-path",
-                target,
-                "--log-path",
-                target,
-            ],
-            env=UNUSED_CONNECTION,
-            on_line=lambda line: None,
-        )
+        _dbt(["parse"], target)
+        made = Path(target) / "manifest.json"
+        if kind == "docs":
+            # Without a warehouse: no compiled SQL, and no statistics of tables. One file, since the
+            # page could not load others from where it is shown.
+            _dbt(["docs", "generate", "--no-compile", "--empty-catalog", "--static"], target)
+            made = Path(target) / "static_index.html"
         # Another process may do the same at this moment: both make the same file.
-        (Path(target) / "manifest.json").replace(path)
+        made.replace(path)
     return path
+
+
+def _dbt(command: list[str], target: str) -> None:
+    run(
+        [
+            executable("dbt", "dbt"),
+            "--quiet",
+            *command,
+            "--project-dir",
+            DBT_PROJECT_DIR,
+            "--profiles-dir",
+            DBT_PROJECT_DIR,
+            "--target-path",
+            target,
+            "--log-path",
+            target,
+        ],
+        env=UNUSED_CONNECTION,
+        on_line=lambda line: None,
+    )
 
 
 if __name__ == "__main__":
     print(manifest_path())
+    print(docs_path())

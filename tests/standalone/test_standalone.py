@@ -1,7 +1,7 @@
 """`astro dev start --standalone`, emulated in a copy of the checkout, beside the stack of `make`.
 
 In the order in which a person does it; the tests build on each other. Minutes, so `make
-standalone-check` alone runs them. As root, in a network of their own, where all ports are free.
+standalone` alone runs them. As root, in a network of their own, where all ports are free.
 """
 
 from __future__ import annotations

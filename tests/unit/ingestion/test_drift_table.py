@@ -239,6 +239,8 @@ CASES: dict[str, tuple[str, Callable[[Survivor], None]]] = {
 def rows_of_the_table() -> dict[str, tuple[set[str], bool]]:
     """Change, kinds that are recorded, and whether the run stops."""
     rows = {}
+    if not RUNBOOK.exists():
+        pytest.skip("reads a checkout; this is none")
     for line in RUNBOOK.read_text(encoding="utf-8").splitlines():
         if line.startswith("| ") and not line.startswith("| change "):
             change, kinds, run, to_do = line.strip("| ").replace("| |", "|  |").split(" | ")

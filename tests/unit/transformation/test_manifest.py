@@ -20,9 +20,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     dbt.parent.mkdir(parents=True)
     dbt.write_text(
         "#!/bin/sh\n"
-        f"echo parsed >> {tmp_path}/starts\n"
+        f'echo "$2" >> {tmp_path}/starts\n'
+        "command=$2\n"
         'while [ "$1" != --target-path ]; do shift; done\n'
-        'echo "{}" > "$2/manifest.json"\n'
+        '[ "$command" = parse ] && echo "{}" > "$2/manifest.json"\n'
+        '[ "$command" != docs ] || cp "$2/manifest.json" "$2/static_index.html"\n'
     )
     dbt.chmod(0o755)
     monkeypatch.setattr(manifest, "DBT_PROJECT_DIR", folder)
@@ -63,6 +65,31 @@ def test_an_image_that_cannot_be_written_falls_back_to_the_temporary_directory(
     monkeypatch.setenv("GAMEBOT_MANIFEST_DIR", str(tmp_path / "file" / "manifests"))
     monkeypatch.setattr(manifest.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
     assert manifest.manifest_path().is_relative_to(tmp_path / "temporary")
+
+
+def test_docs_are_kept_and_made_anew_like_the_manifest(project: Path) -> None:
+    docs = manifest.docs_path()
+    assert docs == manifest.docs_path() and docs.name.startswith("docs-")
+    assert (project.parent / "starts").read_text().split() == ["parse", "docs"]
+    (project / "models" / "silver" / "votes.yml").write_text("description: a ballot")
+    assert manifest.docs_path() != docs
+
+
+def test_another_dbt_makes_another_manifest(project: Path) -> None:
+    before = manifest.project_fingerprint()
+    (project / "requirements.lock").write_text("dbt-core==1.11.17")
+    assert manifest.project_fingerprint() != before
+
+
+def test_where_nothing_can_be_written_the_setting_is_named(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only file system with changed models, and no /tmp."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GAMEBOT_MANIFEST_DIR", str(tmp_path / "file" / "manifests"))
+    monkeypatch.setattr(manifest.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(OSError, match="Let GAMEBOT_MANIFEST_DIR name a folder"):
+        manifest.manifest_path()
 
 
 def test_what_a_build_leaves_in_the_project_does_not_count(project: Path) -> None:
