@@ -1,8 +1,8 @@
-"""What dbt makes of the project alone: the manifest that DAGs are drawn from, and the page of docs.
+"""What dbt makes of the project alone: the manifest that DAGs are drawn from, the page of docs.
 
-Each is kept under the fingerprint of the project's files. A changed project has another fingerprint,
-so a stale file is never found and a missing one is made once by dbt, which needs no warehouse for
-it. The image holds both ready-made; nothing is ever written into the project.
+Each is kept under the fingerprint of the project's files. A changed project has another one, so a
+stale file is never found and a missing one is made once by dbt, which needs no warehouse for it.
+The image holds both ready-made; nothing is ever written into the project.
 """
 
 from __future__ import annotations

@@ -37,20 +37,22 @@ def dev_pytest(
         podman("rm", "--force", container)
 
 
-# What `astro dev start` sets, whatever .env says.
+# What `astro dev start` sets, whatever .env says. Its credentials open its own containers only.
+FERNET_KEY = "d6Vefz3G9U_ynXB3cr7y_Ak35tAHkEGAVxuz_B-jzWw="  # pragma: allowlist secret
+DATABASE = "postgres:postgres@postgres:5432"  # pragma: allowlist secret
 ENVIRONMENT = {
     "AIRFLOW__API__BASE_URL": "http://localhost:8080",
     "AIRFLOW__API__PORT": "8080",
-    "AIRFLOW__API__SECRET_KEY": "gamebot_000000",
-    "AIRFLOW__API_AUTH__JWT_SECRET": "gamebot_000000",
+    "AIRFLOW__API__SECRET_KEY": "gamebot_000000",  # pragma: allowlist secret
+    "AIRFLOW__API_AUTH__JWT_SECRET": "gamebot_000000",  # pragma: allowlist secret
     "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager."
     "SimpleAuthManager",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://api-server:8080/execution/",
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-    "AIRFLOW__CORE__FERNET_KEY": "d6Vefz3G9U_ynXB3cr7y_Ak35tAHkEGAVxuz_B-jzWw=",  # pragma: allowlist secret
+    "AIRFLOW__CORE__FERNET_KEY": FERNET_KEY,
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://postgres:postgres@postgres:5432",  # pragma: allowlist secret
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql://{DATABASE}",
     "AIRFLOW__SCHEDULER__STANDALONE_DAG_PROCESSOR": "True",
     "ASTRONOMER_ENVIRONMENT": "local",
 }
@@ -70,12 +72,23 @@ def services(image: str, postgres: str, project: Path, api_port: int) -> dict[st
     found: dict[str, dict[str, Any]] = {
         "postgres": {
             "image": postgres,
-            "environment": {"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": "postgres"},
+            "environment": {
+                "POSTGRES_USER": "postgres",
+                "POSTGRES_PASSWORD": "postgres",  # pragma: allowlist secret
+            },
             "volumes": ["postgres_data:/var/lib/postgresql/data"],
+            # The CLI's has none; there, what starts too early is started again.
+            "healthcheck": {
+                "test": ["CMD-SHELL", "pg_isready --host localhost"],
+                "interval": "1s",
+                "timeout": "3s",
+                "retries": 60,
+            },
         },
         "db-migration": {
             "image": image,
             "command": ["airflow", "db", "migrate"],
+            "depends_on": {"postgres": {"condition": "service_healthy"}},
             "environment": dict(ENVIRONMENT),
         },
     }
@@ -109,8 +122,13 @@ def import_settings(url: str, file: Path, wait: float = 180) -> list[tuple[str, 
         for kind, key, body in _entries(content):
             answer = http.post(f"/api/v2/{kind}", json=body)
             if answer.status_code == httpx.codes.CONFLICT:
+                if kind == "pools":
+                    # The API's own name for it in a change.
+                    body = {**body, "pool": body["name"]}
+                    del body["name"]
+                    key = "pool"
                 answer = http.patch(f"/api/v2/{kind}/{body[key]}", json=body)
-            answer.raise_for_status()
+            assert answer.is_success, f"{kind}/{body[key]}: {answer.text}"
             answers.append((f"{kind}/{body[key]}", answer.status_code))
     return answers
 
@@ -118,7 +136,12 @@ def import_settings(url: str, file: Path, wait: float = 180) -> list[tuple[str, 
 def _entries(content: Mapping[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """Return path, key and body of every request; what has no value is left out unsaid."""
     pools = [
-        {"name": it["pool_name"], "slots": it["pool_slot"], "description": it["pool_description"]}
+        {
+            "name": it["pool_name"],
+            "slots": it["pool_slot"],
+            "description": it["pool_description"],
+            "include_deferred": False,
+        }
         for it in content.get("pools") or []
         if it["pool_slot"]
     ]

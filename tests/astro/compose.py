@@ -31,9 +31,7 @@ def merged(
     """Return the services with those of an override file, and the volumes that it declares."""
     text = override.read_text(encoding="utf-8")
     # From the shell's variables alone: compose reads no .env for the CLI.
-    text = re.sub(
-        r"\$\{(\w+):-([^}]*)\}", lambda found: os.environ.get(found[1]) or found[2], text
-    )
+    text = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: os.environ.get(found[1]) or found[2], text)
     content = yaml.safe_load(text)
     assert set(content) <= {"services", "volumes"}, content.keys()
     result = {name: dict(service) for name, service in services.items()}

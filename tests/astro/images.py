@@ -33,7 +33,7 @@ WITHOUT = ("man", "doc", "locale", "info")
 
 
 def runtime_image() -> str:
-    """Return the name in the first line of the Dockerfile, whose image is pulled or stood in for."""
+    """Return the name after the Dockerfile's FROM, whose image is pulled or stood in for."""
     dockerfile = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
     name = re.match(r"FROM (\S+)\n", dockerfile)
     assert name, "the Dockerfile must begin with FROM"
@@ -83,8 +83,16 @@ def _provide_debian() -> None:
         exclude = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in WITHOUT]
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "debian.tar"
-            _run("mmdebstrap", "--quiet", "--variant=apt", f"--include={PACKAGES}", *exclude,
-                 RELEASE, archive, _mirror())
+            _run(
+                "mmdebstrap",
+                "--quiet",
+                "--variant=apt",
+                f"--include={PACKAGES}",
+                *exclude,
+                RELEASE,
+                archive,
+                _mirror(),
+            )
             podman("import", "--quiet", archive, f"{DEBIAN}:{tag}")
     podman("tag", f"{DEBIAN}:{tag}", f"{DEBIAN}:latest")
 

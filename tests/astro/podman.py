@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-# Where the machine itself is a container or a sandbox, podman may make no namespaces to build in, and
-# its default limits are above what such a machine allows. Nothing is pulled: what is missing is built.
+# Where the machine itself is a container or a sandbox, podman may make no namespaces to build in,
+# and its default limits are above what such a machine allows. Nothing is pulled.
 BUILD = ("--isolation", "chroot", "--format", "docker", "--pull-never")
 RUN = ("--runtime", "runc", "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=30000:30000")
 
@@ -23,7 +23,7 @@ def reason_to_skip() -> str | None:
     """Return what this machine lacks, None when it lacks nothing."""
     missing = [name for name in ("podman", "buildah", "runc") if not shutil.which(name)]
     if missing:
-        return f"needs {', '.join(missing)}: apt install podman buildah runc containernetworking-plugins"
+        return f"needs {', '.join(missing)}: apt install podman buildah runc netavark aardvark-dns"
     if os.geteuid() != 0:
         return "needs root, to build without namespaces and to publish ports"
     return None

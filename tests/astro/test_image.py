@@ -26,10 +26,12 @@ NOT_FOR_THE_IMAGE = (
     ".astro/standalone/airflow.db", ".astro/config.local.yaml", "server.key", "certs/server.key",
     "dags/__pycache__/x.cpython-312.pyc", "include/x.pyc", "include/dbt/target/manifest.json",
     "include/dbt/logs/dbt.log", "include/dbt/.user.yml", ".pytest_cache/x", "tests/.hypothesis/x",
-    "tests/astro/x.py", "data/castaways.rda", ".DS_Store", "node_modules/x.js", "docs/architecture.md", "README.md",
+    "tests/astro/x.py", "data/castaways.rda", ".DS_Store", "node_modules/x.js",
+    "docs/architecture.md", "README.md",
 )  # fmt: skip
 FOR_THE_IMAGE = (
-    ".astro/config.yaml", ".env.example", "LICENSE", "NOTICE", "dags/x.py", "include/dbt/models/x.md",
+    ".astro/config.yaml", ".env.example", "LICENSE", "NOTICE", "dags/x.py",
+    "include/dbt/models/x.md",
     "include/x.py", "packages.txt", "plugins/x.py", "pyproject.toml", "requirements.txt",
     "scripts/x.sh", "tests/x.py",
 )  # fmt: skip
@@ -50,7 +52,9 @@ def test_image_ignores_what_a_checkout_collects(image: str, tmp_path: Path) -> N
     (context / "Dockerfile").write_text(f"FROM {DEBIAN}\nCOPY . /copied\n")
     build("localhost/gamebot-stand-in/ignored", context)
     listing = run("localhost/gamebot-stand-in/ignored", "find", "/copied", "-type", "f").stdout
-    assert sorted(line.removeprefix("/copied/") for line in listing.split()) == sorted(FOR_THE_IMAGE)
+    assert sorted(line.removeprefix("/copied/") for line in listing.split()) == sorted(
+        FOR_THE_IMAGE
+    )
 
 
 def test_image_holds_files_of_the_repository_only(image: str) -> None:
@@ -112,10 +116,10 @@ print(docs_path())
 def test_whoever_runs_it_finds_everything_ready_in_a_file_system_that_cannot_be_written(
     image: str, user: str
 ) -> None:
-    """Some platforms choose the user themselves; a manifest made anew would cost every parse 10 s."""
+    """Some platforms choose the user; a manifest made anew would cost each parse 10 s."""
     printed = python(
         image, READY, "--user", user, "--read-only", "--tmpfs=/tmp", "--network=none",
-        "--env=AIRFLOW_HOME=/tmp/airflow",
+        "--env=AIRFLOW_HOME=/tmp/airflow",  # pragma: allowlist secret
     )  # fmt: skip
     manifest, docs = printed.splitlines()[-2:]
     assert manifest.startswith(f"{KEPT}/dbt/manifest-") and docs.startswith(f"{KEPT}/dbt/docs-")

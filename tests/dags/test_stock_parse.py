@@ -5,7 +5,7 @@ upgrade may restore theirs, and `astro deploy` runs whatever is there. That test
 ways and stands in for the environment in others; what it does is repeated here, in the words of
 somebody who has read it:
 
-* `os.getenv` of a variable that is not set, and has no default, returns the text MOCKED_<KEY>_VALUE;
+* `os.getenv` of a variable that is not set returns its default, else the text MOCKED_<KEY>_VALUE;
 * every connection exists and is empty;
 * `Variable.get` takes `default_var`, also in the SDK, where it is called `default` otherwise;
 * the DAGs are read twice in one process.
@@ -55,7 +55,7 @@ if sys.argv[2] == "mocked":
 for bag in (DagBag(sys.argv[1]), DagBag(sys.argv[1])):
     pass
 tasks = {
-    dag_id: {task.task_id: [task.pool, task.queue, str(task.execution_timeout)] for task in dag.tasks}
+    dag_id: {it.task_id: [it.pool, it.queue, str(it.execution_timeout)] for it in dag.tasks}
     for dag_id, dag in bag.dags.items()
 }
 schedules = {dag_id: repr(dag.schedule) for dag_id, dag in bag.dags.items()}
@@ -85,7 +85,7 @@ def read_dags(folder: Path, home: Path, how: str) -> dict[str, dict[str, object]
 
 
 def test_the_clis_own_parse_test_finds_the_same_dags(tmp_path: Path) -> None:
-    """A setting read with os.getenv would become the cron expression MOCKED_GAMEBOT_SCHEDULE_VALUE."""
+    """A schedule read with os.getenv would be the cron expression MOCKED_…_VALUE."""
     manifest_path()  # as in the image: reading a DAG file has a time limit
     mocked = read_dags(PROJECT_DIR / "dags", tmp_path, "mocked")
     assert mocked["errors"] == {}

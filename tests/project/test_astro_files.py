@@ -83,6 +83,14 @@ def test_the_project_has_every_file_of_an_astro_project(project: Path) -> None:
     assert [name for name in expected if not (project / name).exists()] == []
 
 
+def test_every_folder_that_the_dev_stack_mounts_is_in_the_repository(
+    project: Path, project_files: list[Path]
+) -> None:
+    """Git keeps no empty folder, and Docker would make it in a fresh clone: as root's."""
+    folders = {file.relative_to(project).parts[0] for file in project_files}
+    assert {"dags", "plugins", "include", "tests"} <= folders
+
+
 def test_project_name_is_one_that_the_cli_takes_and_never_confuses(project: Path) -> None:
     """Every container's name begins with the project's name."""
     config = yaml.safe_load((project / ".astro/config.yaml").read_text())
@@ -110,6 +118,20 @@ def test_dockerfile_starts_with_a_runtime_tag_that_fixes_airflow_and_python(proj
     assert users[-1] == "astro", "the image must not run as root"
 
 
+def test_dockerfile_takes_no_secret_and_nothing_from_the_internet_by_itself(project: Path) -> None:
+    """What a build is given as an argument can be read in the history of the image."""
+    lines = (project / "Dockerfile").read_text().splitlines()
+    assert not [line for line in lines if line.startswith(("ARG ", "ADD ", "COPY "))]
+    assert not [line for line in lines if re.search(r"TOKEN|PASSWORD|SECRET|_CONN_|://", line)
+                and "file:///" not in line]  # fmt: skip
+
+
+def test_packages_are_names_alone(project: Path) -> None:
+    """A file with only a comment makes each build ask Debian's servers for nothing."""
+    for line in (project / "packages.txt").read_text().splitlines():
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]+(=\S+)?", line), line
+
+
 @pytest.mark.parametrize(
     ("section", "keys"),
     [("connections", CONNECTION_KEYS), ("pools", POOL_KEYS), ("variables", VARIABLE_KEYS)],
@@ -128,9 +150,14 @@ def test_airflow_settings_hold_values_that_the_api_takes(
     settings: dict[str, list[dict[str, Any]]],
 ) -> None:
     """One refused entry ends the import; a pool or variable without value is left out unsaid."""
+    assert set(settings) == {"connections", "pools", "variables"}
+    for section, name in (("connections", "conn_id"), ("pools", "pool_name")):
+        names = [entry[name] for entry in settings[section]]
+        assert len(names) == len(set(names)), f"{section}: the last of a name wins"
     for connection in settings["connections"]:
         assert re.fullmatch(r"[\w.-]+", connection["conn_id"])
         assert isinstance(json.loads(connection.get("conn_extra", "{}")), dict)
+        assert connection.get("conn_type") and "conn_uri" not in connection, "the parts or the URI"
     assert all(pool["pool_slot"] > 0 for pool in settings["pools"])
     assert all(variable["variable_value"] for variable in settings["variables"])
 
@@ -173,6 +200,23 @@ def test_override_declares_the_volumes_that_it_mounts(compose: dict[str, Any]) -
         for volume in service.get("volumes", [])
     }
     assert mounted == set(compose["volumes"])
+
+
+def test_warehouse_keeps_its_data_where_its_image_writes_them(compose: dict[str, Any]) -> None:
+    """The images since 18 write elsewhere: the volume would stay empty, and the data go."""
+    service = compose["services"]["warehouse"]
+    version = re.fullmatch(r"docker\.io/postgres:(\d+)(\.\d+)?", service["image"])
+    assert version and int(version[1]) <= 17
+    assert service["volumes"] == ["warehouse_data:/var/lib/postgresql/data"]
+
+
+def test_tasks_find_their_pool_and_leave_pages_where_the_ui_finds_them(
+    compose: dict[str, Any],
+) -> None:
+    """A pool is a task's when its file is parsed; one writes pages, another shows them."""
+    services = compose["services"]
+    assert services["scheduler"]["environment"] == services["dag-processor"]["environment"]
+    assert services["scheduler"]["volumes"] == services["api-server"]["volumes"]
 
 
 def test_connection_of_the_dev_stack_opens_the_dev_warehouse(
@@ -257,6 +301,8 @@ def test_image_holds_neither_secrets_nor_what_tools_leave_behind(project: Path) 
         "logs",
         "airflow.db",
         "**/__pycache__",
+        "**/*.key",
+        "docs",
         "include/dbt/target",
     } <= ignored
     needed = ("dags", "include", "plugins", "scripts", "requirements.txt", "packages.txt", ".astro")
