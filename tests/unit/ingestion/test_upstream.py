@@ -43,6 +43,7 @@ class GitHub(ThreadingHTTPServer):
 
     def __init__(self, files: dict[str, bytes], host: str = "127.0.0.1") -> None:
         super().__init__((host, 0), _Handler)
+        self.host = host
         self.files = files
         self.faults: dict[str, list[Fault]] = {}
         self.requests: Counter[str] = Counter()
@@ -51,7 +52,7 @@ class GitHub(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://{self.server_address[0]}:{self.server_port}"
+        return f"http://{self.host}:{self.server_port}"
 
     def content(self, path: str) -> bytes | None:
         api = f"/api/repos/{upstream.REPOSITORY}/"
