@@ -11,6 +11,7 @@ from scripts import diagrams
 pytestmark = pytest.mark.dags
 
 
+@pytest.mark.skipif(not diagrams.DOCUMENT.exists(), reason="the image has no documents")
 def test_architecture_shows_what_the_code_is() -> None:
     text = diagrams.DOCUMENT.read_text(encoding="utf-8")
     assert len(diagrams.DIAGRAM.findall(text)) == 3
