@@ -126,9 +126,14 @@ def test_from_airflow_by_whoever_may_trigger_a_dag(
     monkeypatch.setenv("AIRFLOW_CONN_SURVIVOR_POSTGRES", warehouse.as_airflow_connection())
     first, second, replay = releases
     for release in (first, replay, second):
-        (event,) = show_by_dag(release)
+        warehouse_event, *layer_events = show_by_dag(release)
         assert seen(reader) == release
-        assert event.extra == {"release_id": release, "layers": ["bronze", "silver", "gold"]}
+        assert warehouse_event.extra["release_id"] == release
+        # Whoever waits for a layer is told of a rollback as of a publication.
+        told = {event.asset.name: event.extra["release_id"] for event in layer_events}
+        assert told == dict.fromkeys(
+            ("survivor_bronze", "survivor_silver", "survivor_gold"), release
+        )
     newest = list_events(owner)[0]
     assert (newest.event, newest.release_id) == ("rolled_back", second)
     assert newest.done_by == "night shift"
