@@ -29,7 +29,7 @@ CONNECT_SECONDS = 10
 TLS_SETTINGS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
 # Login and password of the dev stack's warehouse: everybody knows them.
-DEV_STACK_LOGIN = ("gamebot", "gamebot")
+DEV_STACK_LOGIN = ("gamebot", "gamebot-dev")
 DEV_STACK_HOSTS = ("warehouse", "localhost", "127.0.0.1", "::1", "host.docker.internal")
 
 # What libpq says, and which setting is to be looked at. The first that fits counts.

@@ -63,7 +63,7 @@ def project_name() -> str:
 
 def build(name: str, context: Path) -> None:
     """Build the Dockerfile of a folder, with this machine's package index and certificates."""
-    with _machine_settings() as volumes:
+    with machine_settings() as volumes:
         podman("build", *BUILD, *volumes, "--tag", name, context)
 
 
@@ -108,8 +108,8 @@ def _mirror() -> str:
 
 
 @contextmanager
-def _machine_settings() -> Iterator[list[str]]:
-    """Lend a build this machine's certificates and package index, which the image does not keep."""
+def machine_settings() -> Iterator[list[str]]:
+    """Lend a container this machine's certificates and package index; no image keeps them."""
     with tempfile.TemporaryDirectory() as folder:
         files = {"/etc/ssl/certs/ca-certificates.crt": "/etc/ssl/certs/ca-certificates.crt"}
         if index := os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_DEFAULT_INDEX"):

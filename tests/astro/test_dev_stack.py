@@ -19,7 +19,7 @@ import pytest
 from include.local.api import AirflowApi, DagRun
 from tests.astro.cli import import_settings, services
 from tests.astro.compose import Stack, merged
-from tests.astro.images import PROJECT, postgres_image, project_name
+from tests.astro.images import PROJECT, machine_settings, postgres_image, project_name
 from tests.astro.podman import inspect, podman
 
 DAG = "survivor_medallion_pipeline"
@@ -80,10 +80,11 @@ def stack(
         stack.start("postgres")
         stack.start("warehouse")
         stack.start("db-migration", detach=False)
-        data = [f"--volume={source}:{IN_CONTAINER}:ro"] if source else []
-        for name in AIRFLOW:
-            stack.start(name, *(data if name == "scheduler" else []))
-        yield stack
+        with machine_settings() as registry:
+            data = [f"--volume={source}:{IN_CONTAINER}:ro"] if source else registry
+            for name in AIRFLOW:
+                stack.start(name, *(data if name == "scheduler" else []))
+            yield stack
     finally:
         for name in found:
             print(f"== {name}\n{stack.log(name)}")
@@ -156,7 +157,7 @@ def test_readers_outside_see_the_release_at_the_port_of_this_machine(
 ) -> None:
     """The service's own name is for the containers; psql and BI tools use localhost."""
     with psycopg.connect(
-        host="localhost", port=ports["warehouse"], user="gamebot", password="gamebot",
+        host="localhost", port=ports["warehouse"], user="gamebot", password="gamebot-dev",
         dbname="warehouse",
     ) as connection:  # fmt: skip
         row = connection.execute("select count(*) from gold.ml_features_non_edit").fetchone()

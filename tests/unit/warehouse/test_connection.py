@@ -83,7 +83,7 @@ def test_each_role_has_a_connection_of_its_own_only_when_a_setting_says_so(
 
 
 def test_the_password_that_everybody_knows_opens_the_dev_stack_only() -> None:
-    login = {"DB_USER": "gamebot", "DB_PASSWORD": "gamebot"}  # pragma: allowlist secret
+    login = {"DB_USER": "gamebot", "DB_PASSWORD": "gamebot-dev"}  # pragma: allowlist secret
     login = ENVIRONMENT | login
     for host in ("warehouse", "localhost"):
         ConnectionSettings.from_environment({**login, "DB_HOST": host})
