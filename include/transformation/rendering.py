@@ -254,8 +254,6 @@ def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
         "task_id": node.name,
         "dag": dag,
         "task_group": task_group,
-        # The build's verdict counts, whatever became of the tasks before this one.
-        "trigger_rule": TriggerRule.ALL_DONE,
         "doc_md": node.description if hasattr(node, "description") else None,
     }
     if node.config.get("materialized") == "ephemeral":
@@ -264,6 +262,8 @@ def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
     return PythonOperator(
         python_callable=_report,
         op_kwargs={"unique_id": node.unique_id},
+        # The build's verdict counts, whatever became of the tasks before this one.
+        trigger_rule=TriggerRule.ALL_DONE,
         **task,
     )
 

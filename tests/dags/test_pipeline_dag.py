@@ -78,6 +78,13 @@ def test_every_log_names_its_release_and_no_worker_runs_what_does_nothing(dag: D
         assert (name_release_in_log in task.on_execute_callback) is runs, task.task_id
 
 
+def test_no_model_is_green_in_a_run_that_built_none(dag: DAG) -> None:
+    """Twenty ephemeral models once succeeded after the source could not be reached."""
+    empty = [task for task in dag.tasks if isinstance(task, EmptyOperator)]
+    assert empty
+    assert {task.trigger_rule for task in empty} == {TriggerRule.ALL_SUCCESS}
+
+
 def test_one_run_at_a_time_and_no_catching_up(dag: DAG) -> None:
     assert dag.max_active_runs == 1
     assert not dag.catchup

@@ -66,8 +66,15 @@ def deployment(server_folder: Callable[[], Path], survivor_snapshots: Path) -> I
 
 @pytest.fixture(scope="module")
 def reader(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """Somebody who looks at the warehouse all the time; needs a release to look at."""
+    """Somebody who looks at the warehouse all the time, where there is a release to look at."""
     from tests.drills.reader import Reader
+    from tests.workers.deployment import wait_until
+
+    published = "select count(*) from ops.releases where state = 'published'"
+    if "ops" not in deployment.schemas() or deployment.warehouse(published) == [(0,)]:
+        run = deployment.trigger()
+        wait_until(lambda: deployment.state_of(run) in ("success", "failed"), 1200, pause=1)
+        assert deployment.state_of(run) == "success"
 
     reader = Reader(
         settings=deployment.databases.reader,

@@ -196,6 +196,10 @@ class Deployment:
         with self.databases.server.settings("warehouse").connect() as connection:
             return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
 
+    def schemas(self) -> set[str]:
+        """Return the schemas of the warehouse."""
+        return {name for (name,) in self.warehouse("select nspname from pg_namespace")}
+
     def _metadata(self, query: str, *parameters: Any) -> list[tuple]:
         with self.databases.airflow.connect() as connection:
             return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]

@@ -56,8 +56,8 @@ def resolve_source(
         if published_kind not in (None, "snapshot"):
             raise SourceUnavailable(
                 f"Upstream cannot be reached, and the snapshot may not replace what is published "
-                f"from source {published_kind!r}: {error} Try again later, or choose source "
-                f"'snapshot' on purpose."
+                f"from source {published_kind!r}: {error} Try again later, or name a source: "
+                f"'directory' with a folder of its files, or 'snapshot'."
             ) from error
         source = snapshot.resolve()
         note = f"UPSTREAM COULD NOT BE REACHED, so the snapshot stands in. {error} {source.note}"
