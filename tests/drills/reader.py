@@ -156,7 +156,11 @@ class Reader:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
             )
-        self.wait_for_look(time.time())
+        try:
+            self.wait_for_look(time.time())
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the process."""
