@@ -29,6 +29,15 @@ class ObjectStore:
 
     url: str
 
+    def as_environment(self) -> dict[str, str]:
+        """Return what tells a machine who it is for AWS, and where that is."""
+        return {
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.url,
+        }
+
     def client(self, service: str = "s3") -> Any:
         """Return an administrator's client."""
         return boto3.client(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,8 @@ PROJECT_FILES = ("dbt_project.yml", "models/**/*", "macros/**/*", "seeds/**/*", 
 DEPENDENCIES = ("requirements.lock",)
 
 Kind = Literal["manifest", "docs"]
-SUFFIXES: dict[Kind, str] = {"manifest": "json", "docs": "html"}
+# As dbt calls them.
+MADE: dict[Kind, str] = {"manifest": "manifest.json", "docs": "static_index.html"}
 
 # dbt renders the profile but connects to nothing.
 UNUSED_CONNECTION = {
@@ -74,7 +76,7 @@ def fingerprint(root: Path, patterns: Iterable[str]) -> str:
 
 
 def _kept(kind: Kind) -> Path:
-    name = f"{kind}-{project_fingerprint()}.{SUFFIXES[kind]}"
+    name = f"{kind}-{project_fingerprint()}{Path(MADE[kind]).suffix}"
     folders = list(_folders())
     for folder in folders:
         if (folder / name).exists():
@@ -106,13 +108,15 @@ def _writable(folder: Path) -> bool:
 
 def _make(kind: Kind, path: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent) as target:
-        _dbt(["parse"], target)
-        made = Path(target) / "manifest.json"
+        made = Path(target) / MADE[kind]
         if kind == "docs":
+            # The page shows the manifest that lies there.
+            shutil.copy(manifest_path(), Path(target) / MADE["manifest"])
             # Without a warehouse: no compiled SQL, and no statistics of tables. One file, since the
             # page could not load others from where it is shown.
             _dbt(["docs", "generate", "--no-compile", "--empty-catalog", "--static"], target)
-            made = Path(target) / "static_index.html"
+        else:
+            _dbt(["parse"], target)
         # Another process may do the same at this moment: both make the same file.
         made.replace(path)
     return path

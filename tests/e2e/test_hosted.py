@@ -27,10 +27,10 @@ from tests.e2e.conftest import PASSWORDS
 from tests.e2e.hosted import SETTINGS
 from tests.e2e.leaks import files, leaked, tables
 from tests.e2e.machine import Machine
-from tests.object_store import BUCKET, KEY_ID, REGION, SECRET_KEY, ObjectStore, object_store
+from tests.object_store import BUCKET, SECRET_KEY, ObjectStore, object_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    pass
 
 DAG = "survivor_medallion_pipeline"
 BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
@@ -90,7 +90,7 @@ def machine(server_folder: Callable[[], Path]) -> Iterator[Hosted]:
     (state.folder / "secrets.json").touch(mode=0o600)
     (state.folder / "secrets.json").write_text(json.dumps(PASSWORDS))
     with object_store() as store:
-        machine = Hosted(state, surroundings(store), program="tests.e2e.hosted", store=store)
+        machine = Hosted(state, store.as_environment(), program="tests.e2e.hosted", store=store)
         machine.deploy_dags(FIRST, "first deploy")
         (state.folder / SETTINGS).write_text(json.dumps(deployment(machine)))
         databases = LocalDatabases.of(state)
@@ -103,16 +103,6 @@ def machine(server_folder: Callable[[], Path]) -> Iterator[Hosted]:
             yield machine
         finally:
             machine.make("down")
-
-
-def surroundings(store: ObjectStore) -> Mapping[str, str]:
-    """Return what every machine is given: who it is for AWS, and where that is."""
-    return {
-        "AWS_ACCESS_KEY_ID": KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": store.url,
-    }
 
 
 def deployment(machine: Hosted) -> dict[str, str]:

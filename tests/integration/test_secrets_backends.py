@@ -19,7 +19,7 @@ pytest.importorskip("moto", reason="make test installs it")
 
 from include.warehouse.connection import ConnectionSettings
 from tests.conftest import PROJECT
-from tests.object_store import KEY_ID, REGION, SECRET_KEY, ObjectStore, object_store
+from tests.object_store import SECRET_KEY, ObjectStore, object_store
 
 SETTINGS = ConnectionSettings.model_validate(
     {
@@ -86,15 +86,6 @@ def backend(kind: str, **options: object) -> dict[str, str]:
     }
 
 
-def machine_in(aws: ObjectStore) -> dict[str, str]:
-    return {
-        "AWS_ACCESS_KEY_ID": KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": aws.url,
-    }
-
-
 @pytest.mark.parametrize("where", ["a file", "AWS as JSON", "AWS as URI"])
 def test_the_connection_is_found(where: str, aws: ObjectStore, tmp_path: Path) -> None:
     """Whole: a backend that splits the password or drops the extras connects elsewhere, or bare."""
@@ -103,8 +94,8 @@ def test_the_connection_is_found(where: str, aws: ObjectStore, tmp_path: Path) -
     file.write_text(json.dumps({"survivor_postgres": parts}))
     variables = {
         "a file": backend(FILE, connections_file_path=str(file)),
-        "AWS as JSON": backend(MANAGER, connections_prefix="json") | machine_in(aws),
-        "AWS as URI": backend(MANAGER, connections_prefix="uri") | machine_in(aws),
+        "AWS as JSON": backend(MANAGER, connections_prefix="json") | aws.as_environment(),
+        "AWS as URI": backend(MANAGER, connections_prefix="uri") | aws.as_environment(),
     }[where]
 
     done = resolve(tmp_path, **variables)
@@ -116,7 +107,9 @@ def test_the_connection_is_found(where: str, aws: ObjectStore, tmp_path: Path) -
 def test_a_connection_that_is_nowhere_is_named_with_what_to_do(
     aws: ObjectStore, tmp_path: Path
 ) -> None:
-    done = resolve(tmp_path, **backend(MANAGER, connections_prefix="elsewhere"), **machine_in(aws))
+    done = resolve(
+        tmp_path, **backend(MANAGER, connections_prefix="elsewhere"), **aws.as_environment()
+    )
     assert done.returncode == 1
     assert "MissingSetting: Airflow has no connection 'survivor_postgres'" in done.stderr
     assert SECRET_KEY not in done.stdout + done.stderr
