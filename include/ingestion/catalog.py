@@ -53,6 +53,7 @@ class Dataset(_Strict):
     Attributes:
         key: columns that tell rows apart; empty when upstream's rows are not unique.
         key_nullable: key columns in which null is a value of its own.
+        near_key: where there is no key, columns that nearly tell rows apart.
         required: whether its absence stops a run.
         optional: columns whose absence is recorded only; "all" means all but the key.
         max_row_fall: largest share of rows that may vanish against the published release.
@@ -66,6 +67,7 @@ class Dataset(_Strict):
     description: str
     key: list[str]
     key_nullable: list[str] = []
+    near_key: list[str] = []
     required: bool = True
     optional: Columns = []
     max_row_fall: Share = 0.01
@@ -79,6 +81,7 @@ class Dataset(_Strict):
     def _names_its_own_columns(self) -> Dataset:
         references: dict[str, Columns] = {
             "key": self.key,
+            "near_key": self.near_key,
             "optional": self.optional,
             "season_column": [self.season_column] if self.season_column else [],
             **{f"unavailable_in.{kind}": names for kind, names in self.unavailable_in.items()},

@@ -1,0 +1,380 @@
+"""One table in two releases: Postgres finds what differs, and only that leaves it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+import psycopg
+from psycopg import sql
+
+from include.comparison.models import (
+    CellChange,
+    ColumnComparison,
+    RetypedColumn,
+    RowChanges,
+    RowExample,
+    TableComparison,
+)
+from include.comparison.relations import Relation
+from include.warehouse.schemas import Layer
+
+SEASON = "version_season"
+
+# What tells people which row it is, where it is no part of the key.
+CONTEXT = ("castaway_id", "castaway", "full_name")
+
+NUMBER = re.compile(r"smallint|integer|bigint|real|double precision|numeric\b.*")
+FRACTION = re.compile(r"real|double precision|numeric\b.*")
+
+# The same values, added up in another order, differ by less.
+SAME_NUMBER = 1e-9
+
+FETCHED_AT_ONCE = 2_000
+
+Example = TypeVar("Example", RowExample, CellChange)
+
+
+class Difference(NamedTuple):
+    """A changed cell; without a column, a row that one side lacks."""
+
+    season: str | None
+    key: list[str | None]
+    context: list[str | None]
+    row_number: int
+    column: str | None
+    before: str | None
+    after: str | None
+    is_before: bool
+    is_after: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How rows and values are put before people, and how many of them."""
+
+    label: Callable[[str | None, Mapping[str, str | None]], str]
+    """Names a row by its season, key and context."""
+    examples: int
+    unfinished: Collection[str] = ()
+    """Seasons that the older release has in part or not at all: of their changes a few will do."""
+    renamed_seasons: Mapping[str, str] = field(default_factory=dict)
+    """New name by old name."""
+
+
+def compare_tables(
+    connection: psycopg.Connection,
+    layer: Layer,
+    older: Relation,
+    newer: Relation,
+    reading: Reading,
+) -> TableComparison:
+    """Compare a table that both releases have."""
+    columns = [column for column in newer.columns if column in older.columns]
+    key = [column for column in newer.key if column in columns]
+    # Rows that have lost a part of their key are told apart by all they have.
+    key = key if len(key) == len(newer.key) else []
+    found = _Findings(reading)
+    if columns:
+        context = [column for column in CONTEXT if column in columns]
+        query = _differences(connection, older, newer, columns, key or columns, context, reading)
+        for difference in _stream(connection, query):
+            found.take(difference, key or columns, context, by_key=bool(key))
+    return TableComparison(
+        layer=layer,
+        table=newer.name,
+        key=key,
+        rows_before=count_rows(connection, older),
+        rows_after=count_rows(connection, newer),
+        rows_changed=found.rows_changed,
+        added=found.added.result(),
+        removed=found.removed.result(),
+        columns=[found.columns[column].result() for column in columns if column in found.columns],
+        columns_added=_without(newer.columns, older.columns),
+        columns_removed=_without(older.columns, newer.columns),
+        columns_retyped=[
+            RetypedColumn(column=column, before=older.columns[column], after=newer.columns[column])
+            for column in columns
+            if older.columns[column] != newer.columns[column]
+        ],
+    )
+
+
+def count_rows(connection: psycopg.Connection, relation: Relation) -> int:
+    """Return how many rows a table has."""
+    query = sql.SQL("select count(*) from {}").format(
+        sql.Identifier(relation.schema, relation.name)
+    )
+    ((rows,),) = connection.execute(query).fetchall()
+    return int(rows)
+
+
+def _without(columns: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    return {column: kind for column, kind in columns.items() if column not in others}
+
+
+def _differences(
+    connection: psycopg.Connection,
+    older: Relation,
+    newer: Relation,
+    columns: Sequence[str],
+    key: Sequence[str],
+    context: Sequence[str],
+    reading: Reading,
+) -> sql.Composed:
+    """Return the query that gives a row per changed cell and per row that one side lacks.
+
+    Equal rows go first, in one pass and counted, so that rows that occur twice are no trouble. What
+    is left is matched by key; of rows with the same key the first with the first.
+    """
+    types = {c: _common_type(older.columns[c], newer.columns[c]) for c in columns}
+    aliases = {column: f"c{number}" for number, column in enumerate(columns)}
+
+    def listed(template: str, names: Sequence[str] = columns, separator: str = ", ") -> sql.Composed:
+        return sql.SQL(separator).join(
+            sql.SQL(template).format(  # type: ignore[arg-type]
+                alias=sql.Identifier(aliases[name]),
+                name=sql.Literal(name),
+                differs=_differs(aliases[name], types[name]),
+            )
+            for name in names
+        )
+
+    def selected(relation: Relation, renamed: Mapping[str, str]) -> sql.Composed:
+        values = [
+            sql.SQL("({})::{} as {}").format(
+                _renamed(column, renamed) if column == SEASON else sql.Identifier(column),
+                sql.SQL(types[column]),  # type: ignore[arg-type]
+                sql.Identifier(aliases[column]),
+            )
+            for column in columns
+        ]
+        return sql.SQL("select {} from {}").format(
+            sql.SQL(", ").join(values), sql.Identifier(relation.schema, relation.name)
+        )
+
+    return sql.SQL(
+        """
+        with everything as (
+            select -1 as side, older.* from ({older}) as older
+            union all
+            select 1 as side, newer.* from ({newer}) as newer
+        ),
+        leftover as (
+            select {columns}, sum(side) as copies
+            from everything
+            group by {columns}
+            having sum(side) <> 0
+        ),
+        numbered as (
+            select
+                leftover.*,
+                array[{key}] as key,
+                row_number() over (
+                    partition by sign(copies), array[{key}] order by row({columns})::text collate "C"
+                ) as copy
+            from leftover
+            cross join generate_series(1, abs(copies))
+        ),
+        matched as materialized (
+            select
+                row_number() over (
+                    order by coalesce(after.key, before.key) collate "C", coalesce(after.copy, before.copy)
+                ) as number,
+                coalesce(after.key, before.key) as key,
+                before as old,
+                after as new,
+                before.key is not null as is_before,
+                after.key is not null as is_after
+            from (select * from numbered where copies < 0) as before
+            full join (select * from numbered where copies > 0) as after
+                on before.key = after.key and before.copy = after.copy
+        )
+        select
+            {season},
+            key,
+            array[{context}]::text[],
+            number,
+            cell.name,
+            cell.before,
+            cell.after,
+            is_before,
+            is_after
+        from matched
+        left join lateral (
+            values {cells}
+        ) as cell (name, before, after, differs) on is_before and is_after
+        where differs or not (is_before and is_after)
+        order by number, cell.name
+        """
+    ).format(
+        older=selected(older, reading.renamed_seasons),
+        newer=selected(newer, {}),
+        columns=listed("{alias}"),
+        key=listed("{alias}::text", key),
+        season=listed("coalesce((new).{alias}, (old).{alias})", [SEASON])
+        if SEASON in columns
+        else sql.SQL("null::text"),
+        context=listed("coalesce((new).{alias}, (old).{alias})::text", context),
+        cells=listed(
+            "({name}, (old).{alias}::text, (new).{alias}::text, {differs})", columns
+        ),
+    )
+
+
+def _renamed(column: str, renamed: Mapping[str, str]) -> sql.Composed:
+    cases = [
+        sql.SQL("when {} then {}").format(sql.Literal(old), sql.Literal(new))
+        for old, new in renamed.items()
+    ]
+    name = sql.Identifier(column)
+    if not cases:
+        return sql.Composed([name])
+    return sql.SQL("case {0} {1} else {0} end").format(name, sql.SQL(" ").join(cases))
+
+
+def _common_type(before: str, after: str) -> str:
+    if before == after:
+        return before
+    return "double precision" if NUMBER.fullmatch(before) and NUMBER.fullmatch(after) else "text"
+
+
+def _differs(alias: str, kind: str) -> sql.Composed:
+    unequal = "(old).{0} is distinct from (new).{0}"
+    if FRACTION.fullmatch(kind):
+        unequal += (
+            " and not coalesce(abs((old).{0} - (new).{0})"
+            " <= {1} * greatest(abs((old).{0}), abs((new).{0})), false)"
+        )
+    return sql.SQL(unequal).format(sql.Identifier(alias), sql.Literal(SAME_NUMBER))  # type: ignore[arg-type]
+
+
+def _stream(connection: psycopg.Connection, query: sql.Composed) -> Iterator[Difference]:
+    """Fetch in portions: every row of both releases may differ."""
+    with connection.cursor(name="differences") as cursor:
+        cursor.itersize = FETCHED_AT_ONCE
+        cursor.execute(query)
+        for row in cursor:
+            yield Difference(*row)
+
+
+class _Findings:
+    """Counts what differs, and keeps some of it."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.added, self.removed = _Rows(reading), _Rows(reading)
+        self.columns: dict[str, _Cells] = {}
+        self.rows_changed = 0
+        self._last_row = 0
+
+    def take(
+        self,
+        difference: Difference,
+        key_columns: Sequence[str],
+        context_columns: Sequence[str],
+        *,
+        by_key: bool,
+    ) -> None:
+        key = dict(zip(key_columns, difference.key, strict=True))
+        context = dict(zip(context_columns, difference.context, strict=True))
+        season = difference.season
+
+        def described() -> RowExample:
+            label = self.reading.label(season, {**(key if by_key else {}), **context})
+            return RowExample(season=season, label=label, key=key)
+
+        if difference.column is None:
+            rows = self.added if difference.is_after else self.removed
+            rows.take(season, described)
+            return
+        if difference.row_number != self._last_row:
+            self.rows_changed += 1
+            self._last_row = difference.row_number
+        cells = self.columns.setdefault(difference.column, _Cells(difference.column, self.reading))
+        cells.take(difference, described)
+
+
+class _Rows:
+    """Rows of one side; as many examples as asked for, and of each season one at least."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.seasons: Counter[str] = Counter()
+        self.rows = 0
+        self.kept: list[RowExample] = []
+
+    def take(self, season: str | None, described: Callable[[], RowExample]) -> None:
+        self.rows += 1
+        if season is not None:
+            self.seasons[season] += 1
+        unfinished = season in self.reading.unfinished
+        if self.seasons[season or ""] <= 1 or (
+            len(self.kept) < self.reading.examples and not unfinished
+        ):
+            self.kept.append(described())
+
+    def result(self) -> RowChanges:
+        return RowChanges(
+            rows=self.rows,
+            seasons=dict(sorted(self.seasons.items())),
+            examples=_spread(self.kept, self.reading.examples),
+        )
+
+
+class _Cells:
+    """Changed cells of one column, equal ones of a season counted together."""
+
+    def __init__(self, column: str, reading: Reading) -> None:
+        self.column = column
+        self.reading = reading
+        self.seasons: Counter[str] = Counter()
+        self.cells = self.filled = self.emptied = self.changes = 0
+        self.kept: dict[tuple[str | None, str | None, str | None], CellChange] = {}
+        self.counts: Counter[tuple[str | None, str | None, str | None]] = Counter()
+
+    def take(self, difference: Difference, described: Callable[[], RowExample]) -> None:
+        season, before, after = difference.season, difference.before, difference.after
+        self.cells += 1
+        self.filled += before is None
+        self.emptied += after is None
+        if season is not None:
+            self.seasons[season] += 1
+        change = (season, before, after)
+        if change not in self.kept:
+            self.changes += 1
+            unfinished = season in self.reading.unfinished
+            if self.seasons[season or ""] > 1 and (
+                len(self.kept) >= self.reading.examples or unfinished
+            ):
+                return
+            row = described()
+            self.kept[change] = CellChange(
+                season=season, label=row.label, key=row.key, before=before, after=after
+            )
+        self.counts[change] += 1
+
+    def result(self) -> ColumnComparison:
+        examples = [
+            kept.model_copy(update={"cells": self.counts[change]})
+            for change, kept in self.kept.items()
+        ]
+        return ColumnComparison(
+            column=self.column,
+            cells=self.cells,
+            filled=self.filled,
+            emptied=self.emptied,
+            seasons=dict(sorted(self.seasons.items())),
+            changes=self.changes,
+            examples=_spread(examples, self.reading.examples),
+        )
+
+
+def _spread(examples: list[Example], wanted: int) -> list[Example]:
+    """Choose as many as wanted, from beginning to end."""
+    if len(examples) <= wanted:
+        return examples
+    return [examples[number * len(examples) // wanted] for number in range(wanted)]
