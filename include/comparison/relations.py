@@ -22,6 +22,8 @@ class Relation:
     """Type by name, without what differs in every release."""
     key: tuple[str, ...]
     """Its natural key, as far as the warehouse knows one."""
+    key_is_unique: bool
+    """Else rows with the same key are matched in the order of their values."""
 
 
 def layer_relations(
@@ -29,6 +31,8 @@ def layer_relations(
 ) -> dict[str, Relation]:
     """Return the tables and views of one layer of a release by name."""
     schema = release_schema(layer, release_id)
+    lacking = _columns_without_source(connection, release_id) if layer == "bronze" else set()
+    datasets = load_catalog().datasets
     keys = _bronze_keys() if layer == "bronze" else _primary_keys(connection, schema)
     found = {}
     for name, columns in relations(connection, schema).items():
@@ -37,11 +41,25 @@ def layer_relations(
             column: kind
             for column, kind in columns.items()
             if column not in (ROW_NUMBER, RELEASE_ID)
+            and (name, column) not in lacking
             # A hash of the key says nothing that the key does not.
             and not (layer != "bronze" and key and column.endswith("_key") and column not in key)
         }
-        found[name] = Relation(schema, name, told, key)
+        unique = layer != "bronze" or bool(name in datasets and datasets[name].key)
+        found[name] = Relation(schema, name, told, key, unique)
     return found
+
+
+def _columns_without_source(
+    connection: psycopg.Connection, release_id: int
+) -> set[tuple[str, str]]:
+    """Return the columns that bronze has and that upstream's files of the release had not."""
+    found = connection.execute(
+        "select dataset, column_name from ops.schema_drift where release_id = %s "
+        "and kind in ('missing_column', 'unavailable_column')",
+        (release_id,),
+    )
+    return {(dataset, column) for dataset, column in found}
 
 
 def _bronze_keys() -> dict[str, list[str]]:
@@ -50,37 +68,40 @@ def _bronze_keys() -> dict[str, list[str]]:
 
 
 def _primary_keys(connection: psycopg.Connection, schema: str) -> dict[str, list[str]]:
-    """dbt's contracts give tables theirs; a view on one table with a key has rows of that table."""
+    """Return those of tables, from dbt's contracts; a view has the longest that it shows whole.
+
+    It is that of the table whose rows the view is about: seasons, say, are only joined to it.
+    """
     found = connection.execute(
         """
         with keys as (
             select
-                pg_class.oid,
-                pg_class.relname,
+                conrelid,
                 array_agg(attname::text order by position) as key
             from pg_constraint
-            join pg_class on pg_class.oid = conrelid
             cross join unnest(conkey) with ordinality as part (attnum, position)
             join pg_attribute on attrelid = conrelid and pg_attribute.attnum = part.attnum
-            where contype = 'p' and relnamespace = to_regnamespace(%(schema)s)
-            group by pg_class.oid
+            where contype = 'p'
+            group by conrelid
         ),
-        views as (
-            select view.oid, view.relname, min(refobjid) as table_oid
-            from pg_class as view
-            join pg_rewrite on ev_class = view.oid
+        readers as (
+            select oid as reader, oid as table_oid from pg_class where relkind = 'r'
+            union all
+            select distinct ev_class, refobjid
+            from pg_rewrite
             join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
-            where
-                view.relkind = 'v'
-                and relnamespace = to_regnamespace(%(schema)s)
-                and refclassid = 'pg_class'::regclass
-                and refobjid <> view.oid
-            group by view.oid
-            having count(distinct refobjid) = 1
+            where refclassid = 'pg_class'::regclass
         )
-        select relname, key from keys
-        union all
-        select views.relname, key from views join keys on keys.oid = table_oid
+        select distinct on (relname) relname, key
+        from pg_class
+        join readers on reader = pg_class.oid
+        join keys on conrelid = table_oid
+        where
+            relnamespace = to_regnamespace(%(schema)s)
+            and key <@ array(
+                select attname::text from pg_attribute where attrelid = pg_class.oid and attnum > 0
+            )
+        order by relname, cardinality(key) desc, key
         """,
         {"schema": schema},
     )

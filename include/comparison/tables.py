@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -39,17 +40,15 @@ Example = TypeVar("Example", RowExample, CellChange)
 
 
 class Difference(NamedTuple):
-    """A changed cell; without a column, a row that one side lacks."""
+    """A row that is not the same, or that one side lacks."""
 
     season: str | None
     key: list[str | None]
     context: list[str | None]
-    row_number: int
-    column: str | None
-    before: str | None
-    after: str | None
     is_before: bool
     is_after: bool
+    cells: list[tuple[str, str | None, str | None]]
+    """Column, value before and value after of each cell that differs."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +132,13 @@ def _differences(
     types = {c: _common_type(older.columns[c], newer.columns[c]) for c in columns}
     aliases = {column: f"c{number}" for number, column in enumerate(columns)}
 
-    def listed(template: str, names: Sequence[str] = columns, separator: str = ", ") -> sql.Composed:
-        return sql.SQL(separator).join(
+    def listed(template: str, names: Sequence[str] = columns) -> sql.Composed:
+        return sql.SQL(", ").join(
             sql.SQL(template).format(  # type: ignore[arg-type]
                 alias=sql.Identifier(aliases[name]),
+                old=sql.Identifier(f"old_{aliases[name]}"),
+                new=sql.Identifier(f"new_{aliases[name]}"),
+                c=sql.Identifier("C"),
                 name=sql.Literal(name),
                 differs=_differs(aliases[name], types[name]),
             )
@@ -169,58 +171,55 @@ def _differences(
             group by {columns}
             having sum(side) <> 0
         ),
-        numbered as (
+        numbered as materialized (
             select
                 leftover.*,
-                array[{key}] as key,
+                array[{key}] collate "C" as key,
                 row_number() over (
-                    partition by sign(copies), array[{key}] order by row({columns})::text collate "C"
+                    partition by sign(copies), array[{key}] collate "C"
+                    order by {copies_by}
                 ) as copy
             from leftover
             cross join generate_series(1, abs(copies))
         ),
-        matched as materialized (
+        matched as (
             select
-                row_number() over (
-                    order by coalesce(after.key, before.key) collate "C", coalesce(after.copy, before.copy)
-                ) as number,
                 coalesce(after.key, before.key) as key,
-                before as old,
-                after as new,
+                coalesce(after.copy, before.copy) as copy,
                 before.key is not null as is_before,
-                after.key is not null as is_after
+                after.key is not null as is_after,
+                {both}
             from (select * from numbered where copies < 0) as before
             full join (select * from numbered where copies > 0) as after
                 on before.key = after.key and before.copy = after.copy
         )
         select
-            {season},
+            {season} as season,
             key,
-            array[{context}]::text[],
-            number,
-            cell.name,
-            cell.before,
-            cell.after,
+            array[{context}]::text[] as context,
             is_before,
-            is_after
+            is_after,
+            case
+                when is_before and is_after then array_remove(array[{cells}]::text[], null)
+            end as cells
         from matched
-        left join lateral (
-            values {cells}
-        ) as cell (name, before, after, differs) on is_before and is_after
-        where differs or not (is_before and is_after)
-        order by number, cell.name
+        order by key, copy
         """
     ).format(
         older=selected(older, reading.renamed_seasons),
         newer=selected(newer, {}),
         columns=listed("{alias}"),
         key=listed("{alias}::text", key),
-        season=listed("coalesce((new).{alias}, (old).{alias})", [SEASON])
+        copies_by=sql.SQL("1")
+        if newer.key_is_unique
+        else listed("{alias}::text collate {c}"),
+        both=listed("before.{alias} as {old}, after.{alias} as {new}"),
+        season=listed("coalesce({new}, {old})", [SEASON])
         if SEASON in columns
         else sql.SQL("null::text"),
-        context=listed("coalesce((new).{alias}, (old).{alias})::text", context),
+        context=listed("coalesce({new}, {old})::text", context),
         cells=listed(
-            "({name}, (old).{alias}::text, (new).{alias}::text, {differs})", columns
+            "case when {differs} then json_build_array({name}, {old}::text, {new}::text)::text end"
         ),
     )
 
@@ -243,13 +242,17 @@ def _common_type(before: str, after: str) -> str:
 
 
 def _differs(alias: str, kind: str) -> sql.Composed:
-    unequal = "(old).{0} is distinct from (new).{0}"
+    unequal = "{old} is distinct from {new}"
     if FRACTION.fullmatch(kind):
         unequal += (
-            " and not coalesce(abs((old).{0} - (new).{0})"
-            " <= {1} * greatest(abs((old).{0}), abs((new).{0})), false)"
+            " and not coalesce(abs({old} - {new})"
+            " <= {share} * greatest(abs({old}), abs({new})), false)"
         )
-    return sql.SQL(unequal).format(sql.Identifier(alias), sql.Literal(SAME_NUMBER))  # type: ignore[arg-type]
+    return sql.SQL(unequal).format(  # type: ignore[arg-type]
+        old=sql.Identifier(f"old_{alias}"),
+        new=sql.Identifier(f"new_{alias}"),
+        share=sql.Literal(SAME_NUMBER),
+    )
 
 
 def _stream(connection: psycopg.Connection, query: sql.Composed) -> Iterator[Difference]:
@@ -257,8 +260,8 @@ def _stream(connection: psycopg.Connection, query: sql.Composed) -> Iterator[Dif
     with connection.cursor(name="differences") as cursor:
         cursor.itersize = FETCHED_AT_ONCE
         cursor.execute(query)
-        for row in cursor:
-            yield Difference(*row)
+        for *row, cells in cursor:
+            yield Difference(*row, [json.loads(cell) for cell in cells or ()])
 
 
 class _Findings:
@@ -269,7 +272,6 @@ class _Findings:
         self.added, self.removed = _Rows(reading), _Rows(reading)
         self.columns: dict[str, _Cells] = {}
         self.rows_changed = 0
-        self._last_row = 0
 
     def take(
         self,
@@ -287,15 +289,14 @@ class _Findings:
             label = self.reading.label(season, {**(key if by_key else {}), **context})
             return RowExample(season=season, label=label, key=key)
 
-        if difference.column is None:
+        if not (difference.is_before and difference.is_after):
             rows = self.added if difference.is_after else self.removed
             rows.take(season, described)
             return
-        if difference.row_number != self._last_row:
-            self.rows_changed += 1
-            self._last_row = difference.row_number
-        cells = self.columns.setdefault(difference.column, _Cells(difference.column, self.reading))
-        cells.take(difference, described)
+        self.rows_changed += bool(difference.cells)
+        for column, before, after in difference.cells:
+            cells = self.columns.setdefault(column, _Cells(column, self.reading))
+            cells.take(season, before, after, described)
 
 
 class _Rows:
@@ -336,8 +337,13 @@ class _Cells:
         self.kept: dict[tuple[str | None, str | None, str | None], CellChange] = {}
         self.counts: Counter[tuple[str | None, str | None, str | None]] = Counter()
 
-    def take(self, difference: Difference, described: Callable[[], RowExample]) -> None:
-        season, before, after = difference.season, difference.before, difference.after
+    def take(
+        self,
+        season: str | None,
+        before: str | None,
+        after: str | None,
+        described: Callable[[], RowExample],
+    ) -> None:
         self.cells += 1
         self.filled += before is None
         self.emptied += after is None

@@ -32,9 +32,10 @@ from include.artifacts import keep_files
 from include.environments import NO_TELEMETRY, executable, on_a_leash
 from include.parameters import HEAVY_QUEUE
 from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
-from include.transformation.results import NodeVerdict, read_build_results
+from include.transformation.results import NodeVerdict, read_build_results, read_definitions
 from include.warehouse.checks import record_check_results
 from include.warehouse.connection import TLS_SETTINGS, ConnectionSettings, connection_id
+from include.warehouse.definitions import record_definitions
 from include.warehouse.occupancy import working_on
 from include.warehouse.releases import ReleaseError, mark_built, note_failure
 from include.warehouse.schemas import AUDITOR, OWNER, TRANSFORMER
@@ -188,7 +189,9 @@ def record_build(project_dir: str, context: Context) -> None:
     settings = ConnectionSettings.from_airflow()
     with settings.connect(role=AUDITOR) as connection:
         record_check_results(connection, release_id, "dbt", results.checks)
+    definitions = read_definitions(Path(project_dir) / "target", release_id)
     with settings.connect(role=OWNER) as connection:
+        record_definitions(connection, release_id, definitions)
         if results.succeeded:
             mark_built(connection, release_id)
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from include.warehouse.checks import CheckResult, Outcome
+from include.warehouse.definitions import Definition
 from include.warehouse.schemas import LAYERS, Layer
 
 TESTS = ("test", "unit_test")
@@ -104,6 +107,42 @@ def read_build_results(target: Path) -> BuildResults:
         if check.outcome != "passed" and results[unique_id].get("compiled_code")
     }
     return BuildResults(nodes=verdicts, checks=tuple(checks.values()), queries=queries)
+
+
+def read_definitions(target: Path, release_id: int) -> tuple[Definition, ...]:
+    """Read from the same files what each table of the release was made by and from.
+
+    Raises:
+        FileNotFoundError: dbt ended before it had anything to report.
+    """
+    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    run_results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))["results"]
+    nodes = {**manifest["nodes"], **manifest["sources"]}
+    suffix = re.compile(rf"_r{release_id}\b")
+    return tuple(
+        Definition(
+            layer=suffix.sub("", node["schema"]),
+            table_name=node.get("alias") or node["name"],
+            fingerprint=_definition_fingerprint(
+                node, suffix.sub("_rN", result.get("compiled_code") or "")
+            ),
+            reads=tuple(sorted(suffix.sub("", read) for read in _reads(node["unique_id"], nodes))),
+        )
+        for result in run_results
+        if (node := nodes.get(result["unique_id"])) and node["resource_type"] in RELATIONS
+    )
+
+
+def _definition_fingerprint(node: dict[str, Any], code: str) -> str:
+    """Hash what decides the content, and nothing that differs between releases or databases."""
+    types = {name: column.get("data_type") for name, column in node["columns"].items()}
+    decisive = [
+        node["checksum"]["checksum"] if node["resource_type"] == "seed" else None,
+        code.replace(f'"{node["database"]}".', ""),
+        types,
+        node["config"].get("column_types"),
+    ]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _tested_node(test: dict[str, Any]) -> str:
