@@ -1,13 +1,33 @@
-"""Compares two releases that are in the warehouse, or says why it cannot."""
+"""Compares two releases that are in the warehouse, or says what it cannot compare and why."""
 
 from __future__ import annotations
 
-import psycopg
+from collections.abc import Collection, Iterator, Mapping
 
-from include.comparison.models import ReleaseComparison, ReleaseFacts, TableComparison
+import psycopg
+from psycopg import sql
+
+from include.comparison.causes import (
+    BronzeChange,
+    Evidence,
+    attribute,
+    bronze_cause,
+    changed_seasons,
+    repaired_models,
+)
+from include.comparison.files import BronzeFile, compare_files, read_files
+from include.comparison.models import (
+    ReleaseComparison,
+    ReleaseFacts,
+    SeedComparison,
+    TableComparison,
+)
+from include.comparison.names import Names
 from include.comparison.relations import Relation, layer_relations
+from include.comparison.seeds import compare_seeds
 from include.comparison.tables import Reading, compare_tables, count_rows
-from include.warehouse.releases import Release, get_release
+from include.warehouse.definitions import list_definitions
+from include.warehouse.releases import Release, ReleaseError, get_release
 from include.warehouse.schemas import LAYERS, Layer, layers_up_to
 
 EXAMPLES = 40
@@ -15,6 +35,8 @@ EXAMPLES = 40
 # Enough to sort a table of today in memory, whatever the server gives; what is larger goes to its
 # disk. Compiling queries of a hundred columns would take longer than they do.
 SETTINGS = "set local work_mem = '64MB'; set local jit = off; set local cursor_tuple_fraction = 1"
+
+Relations = Mapping[str, Relation]
 
 
 def compare_releases(
@@ -30,54 +52,218 @@ def compare_releases(
             told one by one.
 
     Raises:
-        ReleaseError: there is no such release.
+        ReleaseError: there is no such release, or its tables are being dropped.
     """
     with connection.transaction():
+        # One state of both, whatever is published, built or dropped meanwhile.
         connection.execute("set transaction isolation level repeatable read, read only")
         connection.execute(SETTINGS)
         before, after = get_release(connection, older), get_release(connection, newer)
+        return _Comparison(connection, before, after, examples).result()
+
+
+class _Comparison:
+    """Everything that one comparison needs again and again."""
+
+    def __init__(
+        self, connection: psycopg.Connection, older: Release, newer: Release, examples: int
+    ) -> None:
+        self.connection = connection
+        self.older, self.newer = older, newer
+        self.examples = examples
+        self.notes: list[str] = []
+
+    def result(self) -> ReleaseComparison:
+        """Compare what both have."""
+        older, newer = self.older, self.newer
+        facts = {"older": _facts(older), "newer": _facts(newer)}
+        if older.release_id == newer.release_id:
+            self.notes.append(f"Release {newer.release_id} is compared with itself.")
+            return ReleaseComparison(**facts, tables=[], notes=self.notes)
+        files = [read_files(self.connection, one.release_id) for one in (older, newer)]
+        pruned = [one for one in (older, newer) if one.pruned_at]
+        if pruned:
+            self.notes += [
+                f"The tables of release {one.release_id} were dropped on {one.pruned_at:%Y-%m-%d}: "
+                "bronze is compared by the files that were loaded, with their columns and numbers "
+                "of rows, and silver and gold are not."
+                for one in pruned
+            ]
+            return ReleaseComparison(**facts, tables=compare_files(*files), notes=self.notes)
+        return self._compare_tables(facts, *files)
+
+    def _compare_tables(
+        self,
+        facts: Mapping[str, ReleaseFacts],
+        files_before: Mapping[str, BronzeFile],
+        files_after: Mapping[str, BronzeFile],
+    ) -> ReleaseComparison:
+        relations = {
+            layer: (self._relations(layer, self.older), self._relations(layer, self.newer))
+            for layer in self._layers()
+        }
+        _hold(self.connection, relations.values())
+        names = Names.of(self.connection, *relations["bronze"])
+        reading = Reading(
+            label=names.label,
+            examples=self.examples,
+            unfinished=names.unfinished(),
+            renamed_seasons=names.renamed(),
+        )
+        seeds = compare_seeds(
+            self.connection, self.older.release_id, self.newer.release_id, self.examples
+        )
         tables: list[TableComparison] = []
-        for layer in LAYERS:
-            tables += _compare_layer(connection, layer, before, after, examples)
-        return ReleaseComparison(older=_facts(before), newer=_facts(after), tables=tables)
+        bronze: dict[str, BronzeChange] = {}
+        for name, table, people in self._compare_layer("bronze", relations["bronze"], reading):
+            if not table.is_equal:
+                same_file = _same_file(files_before.get(name), files_after.get(name))
+                table = table.model_copy(update={"cause": bronze_cause(same_file=same_file)})
+                assert table.cause is not None
+                bronze[name] = BronzeChange(table.cause, _seasons(table, people, names))
+            tables.append(table)
+        evidence = self._evidence(bronze, seeds)
+        for layer in ("silver", "gold"):
+            if layer in relations:
+                for _, table, _ in self._compare_layer(layer, relations[layer], reading):
+                    tables.append(attribute(table, evidence))
+        return ReleaseComparison(
+            **facts,
+            tables=tables,
+            seasons=names.compare_seasons(),
+            seeds=seeds,
+            names=_named(tables, names),
+            notes=self.notes,
+        )
+
+    def _layers(self) -> list[Layer]:
+        """Return the layers that both have."""
+        both = [set(layers_up_to(release.target_layer)) for release in (self.older, self.newer)]
+        for release in (self.older, self.newer):
+            if missing := [
+                layer for layer in LAYERS if layer not in layers_up_to(release.target_layer)
+            ]:
+                self.notes.append(
+                    f"Release {release.release_id} was built up to {release.target_layer} only: "
+                    f"{' and '.join(missing)} cannot be compared."
+                )
+        return [layer for layer in LAYERS if all(layer in layers for layers in both)]
+
+    def _relations(self, layer: Layer, release: Release) -> Relations:
+        found = layer_relations(self.connection, layer, release.release_id)
+        if not found:
+            self.notes.append(
+                f"Release {release.release_id} ({release.state}) has no tables in {layer}"
+                + (f": {release.failure}." if release.failure else ".")
+            )
+        return found
+
+    def _compare_layer(
+        self, layer: Layer, relations: tuple[Relations, Relations], reading: Reading
+    ) -> Iterator[tuple[str, TableComparison, frozenset[str]]]:
+        before, after = relations
+        if not (before and after):
+            return
+        for name in sorted(before.keys() | after.keys()):
+            if name in before and name in after:
+                compared = compare_tables(
+                    self.connection, layer, before[name], after[name], reading
+                )
+                yield (name, *compared)
+            else:
+                yield name, self._one_side(layer, before.get(name), after.get(name)), frozenset()
+
+    def _one_side(
+        self, layer: Layer, before: Relation | None, after: Relation | None
+    ) -> TableComparison:
+        there = before or after
+        assert there is not None
+        return TableComparison(
+            layer=layer,
+            table=there.name,
+            key=list(there.key),
+            rows_before=count_rows(self.connection, before) if before else None,
+            rows_after=count_rows(self.connection, after) if after else None,
+            columns_added=dict(after.columns) if after else {},
+            columns_removed=dict(before.columns) if before else {},
+        )
+
+    def _evidence(
+        self, bronze: Mapping[str, BronzeChange], seeds: Collection[SeedComparison]
+    ) -> Evidence:
+        evidence = Evidence(
+            bronze=bronze,
+            before=list_definitions(self.connection, self.older.release_id),
+            after=list_definitions(self.connection, self.newer.release_id),
+            same_code=self.older.code_fingerprint == self.newer.code_fingerprint,
+            repaired=repaired_models(seeds),
+        )
+        unknown = [
+            release.release_id
+            for release, known in ((self.older, evidence.before), (self.newer, evidence.after))
+            if not known
+        ]
+        if unknown and not evidence.same_code and bronze and len(self._layers_built()) > 1:
+            self.notes.append(
+                f"By which definitions release {' and release '.join(map(str, unknown))} was built "
+                "was not kept, and the code is not the same: whether upstream or we changed silver "
+                "and gold is not known."
+            )
+        return evidence
+
+    def _layers_built(self) -> list[Layer]:
+        return [
+            layer
+            for layer in layers_up_to(self.older.target_layer)
+            if layer in layers_up_to(self.newer.target_layer)
+        ]
 
 
-def _compare_layer(
-    connection: psycopg.Connection, layer: Layer, older: Release, newer: Release, examples: int
-) -> list[TableComparison]:
-    if layer not in layers_up_to(older.target_layer) or layer not in layers_up_to(
-        newer.target_layer
-    ):
-        return []
-    reading = Reading(label=_label, examples=examples)
-    before = layer_relations(connection, layer, older.release_id)
-    after = layer_relations(connection, layer, newer.release_id)
-    return [
-        compare_tables(connection, layer, before[name], after[name], reading)
-        if name in before and name in after
-        else _one_side(connection, layer, name, before.get(name), after.get(name))
-        for name in sorted(before.keys() | after.keys())
+def _hold(connection: psycopg.Connection, layers: Collection[tuple[Relations, Relations]]) -> None:
+    """Keep the tables from being dropped until the comparison is done."""
+    held = [
+        sql.Identifier(relation.schema, relation.name)
+        for sides in layers
+        for side in sides
+        for relation in side.values()
     ]
+    if not held:
+        return
+    try:
+        connection.execute(
+            sql.SQL("lock table {} in access share mode").format(sql.SQL(", ").join(held))
+        )
+    except psycopg.errors.UndefinedTable as error:
+        raise ReleaseError(
+            f"Tables of these releases were dropped at this moment ({error.diag.message_primary}): "
+            "compare again to see what is still known."
+        ) from error
 
 
-def _one_side(
-    connection: psycopg.Connection,
-    layer: Layer,
-    name: str,
-    before: Relation | None,
-    after: Relation | None,
-) -> TableComparison:
-    return TableComparison(
-        layer=layer,
-        table=name,
-        key=list((before or after).key) if before or after else [],
-        rows_before=count_rows(connection, before) if before else None,
-        rows_after=count_rows(connection, after) if after else None,
-    )
+def _same_file(before: BronzeFile | None, after: BronzeFile | None) -> bool:
+    return before is not None and after is not None and before.sha256 == after.sha256
 
 
-def _label(season: str | None, row: object) -> str:
-    return str(row)
+def _seasons(
+    table: TableComparison, people: Collection[str], names: Names
+) -> frozenset[str] | None:
+    """Return the seasons that a change of bronze can have reached; None: any."""
+    if table.schema_changed or (not people and not changed_seasons(table)):
+        return None
+    return frozenset(changed_seasons(table)) | names.seasons_of(people)
+
+
+def _named(tables: Collection[TableComparison], names: Names) -> dict[str, str]:
+    """Return the names of all castaways whose ids are values in examples."""
+    values = {
+        value
+        for table in tables
+        for column in table.columns
+        for change in column.examples
+        for value in (change.before, change.after)
+        if value
+    }
+    return {value: names.people[value] for value in sorted(values & names.people.keys())}
 
 
 def _facts(release: Release) -> ReleaseFacts:

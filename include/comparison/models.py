@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from include.warehouse.releases import State
 from include.warehouse.schemas import Layer, SourceKind
 
 Cause = Literal["upstream", "definition", "both"]
-SeasonStatus = Literal["new", "went_on", "gone", "same"]
-SeedChangeKind = Literal["added", "removed", "changed"]
+SeasonStatus = Literal["new", "went_on", "gone", "renamed"]
 
 
 class _Data(BaseModel):
@@ -40,9 +39,13 @@ class SeasonComparison(_Data):
     """What became of one season between the two."""
 
     season: str
+    name: str | None
     status: SeasonStatus
-    episodes_before: int
-    episodes_after: int
+    episodes_before: int | None
+    """The newest episode with votes."""
+    episodes_after: int | None
+    castaways: int
+    winner: str | None
     renamed_from: str | None = None
 
 
@@ -61,6 +64,8 @@ class RowChanges(_Data):
     rows: int = 0
     seasons: dict[str, int] = {}
     """Rows per season."""
+    systematic: bool = False
+    """In too many seasons for a mistake here and there."""
     examples: list[RowExample] = []
 
 
@@ -89,10 +94,11 @@ class ColumnComparison(_Data):
     """Of these, cells that hold nothing now."""
     seasons: dict[str, int]
     """Changed cells per season, where the table has seasons."""
-    changes: int
-    """How many different changes that are: a season, a value and what it became."""
+    filled_by_season: dict[str, int] = {}
+    systematic: bool
+    """Too many seasons, or too many different changes, for a mistake here and there."""
     examples: list[CellChange]
-    """All of `changes`, if they are no more than asked for; else some, from many seasons."""
+    """All changes of seasons that were over, if they are not systematic; else some of many."""
 
 
 class RetypedColumn(_Data):
@@ -129,7 +135,7 @@ class TableComparison(_Data):
     definitions_changed: list[str] = []
     """The models and seeds behind the table that are others now."""
     note: str | None = None
-    """What could not be compared, and why."""
+    """What could not be compared, and why; or what else is to be known."""
 
     @property
     def rows_added(self) -> int:
@@ -160,18 +166,27 @@ class TableComparison(_Data):
     @property
     def is_equal(self) -> bool:
         """Whether nothing differs, as far as it could be compared."""
-        return not (
+        return self.rows_before == self.rows_after and not (
             self.schema_changed or self.rows_added or self.rows_removed or self.rows_changed
         )
 
 
 class SeedChange(_Data):
-    """A repair or a known exception that came, went or is another one now."""
+    """A row of a seed that came, went or is another one now."""
 
-    seed: str
-    change: SeedChangeKind
+    key: dict[str, str | None]
     before: dict[str, str | None] | None
     after: dict[str, str | None] | None
+
+
+class SeedComparison(_Data):
+    """What we changed in a list of ours: the repairs, the known exceptions."""
+
+    seed: str
+    added: int
+    removed: int
+    changed: int
+    examples: list[SeedChange]
 
 
 class ReleaseComparison(_Data):
@@ -181,11 +196,12 @@ class ReleaseComparison(_Data):
     newer: ReleaseFacts
     tables: list[TableComparison]
     seasons: list[SeasonComparison] = []
-    """Seasons of either release that are not the same."""
-    seeds: list[SeedChange] = []
+    """Those that only one of the two has, or that were not over in the older one."""
+    seeds: list[SeedComparison] = []
+    """Those of ours that are not the same."""
     names: dict[str, str] = {}
     """Name of every castaway whose id is a value in an example."""
-    notes: list[str] = Field(default=[])
+    notes: list[str] = []
     """What the comparison cannot know, and why."""
 
     @property

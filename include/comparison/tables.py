@@ -36,6 +36,14 @@ SAME_NUMBER = 1e-9
 
 FETCHED_AT_ONCE = 2_000
 
+# Nobody corrects so many at once by hand.
+MANY_SEASONS = 10
+
+# Flags and scores come in dozens, and are set or computed anew together: a few cells of each
+# column, in many seasons taken together, are one act.
+ANNOTATED = ("boolean", "double precision")
+MANY_COLUMNS = 5
+
 Example = TypeVar("Example", RowExample, CellChange)
 
 
@@ -70,8 +78,12 @@ def compare_tables(
     older: Relation,
     newer: Relation,
     reading: Reading,
-) -> TableComparison:
-    """Compare a table that both releases have."""
+) -> tuple[TableComparison, frozenset[str]]:
+    """Compare a table that both releases have.
+
+    Returns:
+        The comparison, and who is concerned where the table says it without a season.
+    """
     columns = [column for column in newer.columns if column in older.columns]
     key = [column for column in newer.key if column in columns]
     # Rows that have lost a part of their key are told apart by all they have.
@@ -79,10 +91,10 @@ def compare_tables(
     found = _Findings(reading)
     if columns:
         context = [column for column in CONTEXT if column in columns]
-        query = _differences(connection, older, newer, columns, key or columns, context, reading)
+        query = _differences(older, newer, columns, key or columns, context, reading)
         for difference in _stream(connection, query):
             found.take(difference, key or columns, context, by_key=bool(key))
-    return TableComparison(
+    compared = TableComparison(
         layer=layer,
         table=newer.name,
         key=key,
@@ -91,7 +103,7 @@ def compare_tables(
         rows_changed=found.rows_changed,
         added=found.added.result(),
         removed=found.removed.result(),
-        columns=[found.columns[column].result() for column in columns if column in found.columns],
+        columns=found.cells(columns, newer.columns),
         columns_added=_without(newer.columns, older.columns),
         columns_removed=_without(older.columns, newer.columns),
         columns_retyped=[
@@ -100,6 +112,7 @@ def compare_tables(
             if older.columns[column] != newer.columns[column]
         ],
     )
+    return compared, frozenset(found.people)
 
 
 def count_rows(connection: psycopg.Connection, relation: Relation) -> int:
@@ -116,7 +129,6 @@ def _without(columns: Mapping[str, str], others: Mapping[str, str]) -> dict[str,
 
 
 def _differences(
-    connection: psycopg.Connection,
     older: Relation,
     newer: Relation,
     columns: Sequence[str],
@@ -134,7 +146,7 @@ def _differences(
 
     def listed(template: str, names: Sequence[str] = columns) -> sql.Composed:
         return sql.SQL(", ").join(
-            sql.SQL(template).format(  # type: ignore[arg-type]
+            sql.SQL(template).format(
                 alias=sql.Identifier(aliases[name]),
                 old=sql.Identifier(f"old_{aliases[name]}"),
                 new=sql.Identifier(f"new_{aliases[name]}"),
@@ -149,7 +161,7 @@ def _differences(
         values = [
             sql.SQL("({})::{} as {}").format(
                 _renamed(column, renamed) if column == SEASON else sql.Identifier(column),
-                sql.SQL(types[column]),  # type: ignore[arg-type]
+                sql.SQL(types[column]),
                 sql.Identifier(aliases[column]),
             )
             for column in columns
@@ -210,9 +222,7 @@ def _differences(
         newer=selected(newer, {}),
         columns=listed("{alias}"),
         key=listed("{alias}::text", key),
-        copies_by=sql.SQL("1")
-        if newer.key_is_unique
-        else listed("{alias}::text collate {c}"),
+        copies_by=sql.SQL("1") if newer.key_is_unique else listed("{alias}::text collate {c}"),
         both=listed("before.{alias} as {old}, after.{alias} as {new}"),
         season=listed("coalesce({new}, {old})", [SEASON])
         if SEASON in columns
@@ -248,7 +258,7 @@ def _differs(alias: str, kind: str) -> sql.Composed:
             " and not coalesce(abs({old} - {new})"
             " <= {share} * greatest(abs({old}), abs({new})), false)"
         )
-    return sql.SQL(unequal).format(  # type: ignore[arg-type]
+    return sql.SQL(unequal).format(
         old=sql.Identifier(f"old_{alias}"),
         new=sql.Identifier(f"new_{alias}"),
         share=sql.Literal(SAME_NUMBER),
@@ -260,8 +270,9 @@ def _stream(connection: psycopg.Connection, query: sql.Composed) -> Iterator[Dif
     with connection.cursor(name="differences") as cursor:
         cursor.itersize = FETCHED_AT_ONCE
         cursor.execute(query)
-        for *row, cells in cursor:
-            yield Difference(*row, [json.loads(cell) for cell in cells or ()])
+        for season, key, context, is_before, is_after, cells in cursor:
+            found = [json.loads(cell) for cell in cells or ()]
+            yield Difference(season, key, context, is_before, is_after, found)
 
 
 class _Findings:
@@ -271,6 +282,7 @@ class _Findings:
         self.reading = reading
         self.added, self.removed = _Rows(reading), _Rows(reading)
         self.columns: dict[str, _Cells] = {}
+        self.people: set[str] = set()
         self.rows_changed = 0
 
     def take(
@@ -284,6 +296,8 @@ class _Findings:
         key = dict(zip(key_columns, difference.key, strict=True))
         context = dict(zip(context_columns, difference.context, strict=True))
         season = difference.season
+        if season is None and (castaway_id := (key | context).get("castaway_id")):
+            self.people.add(castaway_id)
 
         def described() -> RowExample:
             label = self.reading.label(season, {**(key if by_key else {}), **context})
@@ -298,6 +312,17 @@ class _Findings:
             cells = self.columns.setdefault(column, _Cells(column, self.reading))
             cells.take(season, before, after, described)
 
+    def cells(self, columns: Sequence[str], types: Mapping[str, str]) -> list[ColumnComparison]:
+        """Return the changed columns in the table's order."""
+        changed = [column for column in columns if column in self.columns]
+        for kind in ANNOTATED:
+            alike = [self.columns[column] for column in changed if types[column] == kind]
+            seasons = {season for cells in alike for season in cells.seasons}
+            if len(alike) >= MANY_COLUMNS and _in_many(seasons, self.reading):
+                for cells in alike:
+                    cells.systematic = True
+        return [self.columns[column].result() for column in changed]
+
 
 class _Rows:
     """Rows of one side; as many examples as asked for, and of each season one at least."""
@@ -305,7 +330,7 @@ class _Rows:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.seasons: Counter[str] = Counter()
-        self.rows = 0
+        self.rows = self.rows_of_old = 0
         self.kept: list[RowExample] = []
 
     def take(self, season: str | None, described: Callable[[], RowExample]) -> None:
@@ -313,8 +338,9 @@ class _Rows:
         if season is not None:
             self.seasons[season] += 1
         unfinished = season in self.reading.unfinished
-        if self.seasons[season or ""] <= 1 or (
-            len(self.kept) < self.reading.examples and not unfinished
+        self.rows_of_old += not unfinished
+        if self.seasons[season or ""] == 1 or (
+            self.rows_of_old <= self.reading.examples and not unfinished
         ):
             self.kept.append(described())
 
@@ -322,7 +348,10 @@ class _Rows:
         return RowChanges(
             rows=self.rows,
             seasons=dict(sorted(self.seasons.items())),
-            examples=_spread(self.kept, self.reading.examples),
+            systematic=_in_many(self.seasons, self.reading),
+            examples=self.kept
+            if self.rows_of_old <= self.reading.examples
+            else _spread(self.kept, self.reading.examples),
         )
 
 
@@ -332,8 +361,10 @@ class _Cells:
     def __init__(self, column: str, reading: Reading) -> None:
         self.column = column
         self.reading = reading
+        self.systematic = False
         self.seasons: Counter[str] = Counter()
-        self.cells = self.filled = self.emptied = self.changes = 0
+        self.filled_by_season: Counter[str] = Counter()
+        self.cells = self.filled = self.emptied = self.changes_of_old = 0
         self.kept: dict[tuple[str | None, str | None, str | None], CellChange] = {}
         self.counts: Counter[tuple[str | None, str | None, str | None]] = Counter()
 
@@ -346,15 +377,16 @@ class _Cells:
     ) -> None:
         self.cells += 1
         self.filled += before is None
+        self.filled_by_season[season or ""] += before is None
         self.emptied += after is None
         if season is not None:
             self.seasons[season] += 1
         change = (season, before, after)
         if change not in self.kept:
-            self.changes += 1
             unfinished = season in self.reading.unfinished
-            if self.seasons[season or ""] > 1 and (
-                len(self.kept) >= self.reading.examples or unfinished
+            self.changes_of_old += not unfinished
+            if self.seasons[season or ""] != 1 and (
+                self.changes_of_old > self.reading.examples or unfinished
             ):
                 return
             row = described()
@@ -368,15 +400,29 @@ class _Cells:
             kept.model_copy(update={"cells": self.counts[change]})
             for change, kept in self.kept.items()
         ]
+        systematic = (
+            self.systematic
+            or self.changes_of_old > self.reading.examples
+            or _in_many(self.seasons, self.reading)
+        )
         return ColumnComparison(
             column=self.column,
             cells=self.cells,
             filled=self.filled,
             emptied=self.emptied,
             seasons=dict(sorted(self.seasons.items())),
-            changes=self.changes,
-            examples=_spread(examples, self.reading.examples),
+            filled_by_season={
+                season: cells
+                for season, cells in sorted(self.filled_by_season.items())
+                if season and cells
+            },
+            systematic=systematic,
+            examples=_spread(examples, self.reading.examples) if systematic else examples,
         )
+
+
+def _in_many(seasons: Collection[str], reading: Reading) -> bool:
+    return len(set(seasons) - set(reading.unfinished)) >= MANY_SEASONS
 
 
 def _spread(examples: list[Example], wanted: int) -> list[Example]:

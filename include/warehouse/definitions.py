@@ -52,6 +52,9 @@ def list_definitions(connection: psycopg.Connection, release_id: int) -> dict[st
         connection.transaction(),
         connection.cursor(row_factory=class_row(Definition)) as cursor,
     ):
+        # Whoever only reads may come before the first run of this code, which makes the table.
+        if connection.execute("select to_regclass('ops.model_definitions')").fetchone() == (None,):
+            return {}
         found = cursor.execute(
             "select layer, table_name, fingerprint, reads from ops.model_definitions "
             "where release_id = %s order by layer, table_name",

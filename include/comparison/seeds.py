@@ -1,0 +1,92 @@
+"""Our own lists that change what silver and gold say: repairs, exceptions, categories."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from include.comparison.models import SeedChange, SeedComparison
+from include.warehouse.schemas import REFERENCE, release_schema
+
+# Key of each, and what of a row matters.
+SEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "upstream_repairs": (
+        ("dataset", "row_key", "column_name"),
+        ("upstream_value", "our_value", "applied_by", "reason"),
+    ),
+    "known_exceptions": (("rule", "row_key"), ("reason", "last_seen")),
+    "advantage_categories": (("advantage_type",), ("advantage_category",)),
+}
+
+
+def compare_seeds(
+    connection: psycopg.Connection, older: int, newer: int, examples: int
+) -> list[SeedComparison]:
+    """Return those of the lists that are not the same in both releases."""
+    compared = []
+    for seed, (key, values) in SEEDS.items():
+        schemas = [release_schema(REFERENCE, release_id) for release_id in (older, newer)]
+        if any(not _has_columns(connection, schema, seed, (*key, *values)) for schema in schemas):
+            continue
+        changes = _changes(connection, schemas, seed, key, values)
+        if changes:
+            compared.append(
+                SeedComparison(
+                    seed=seed,
+                    added=sum(change.before is None for change in changes),
+                    removed=sum(change.after is None for change in changes),
+                    changed=sum(None not in (change.before, change.after) for change in changes),
+                    examples=changes[:examples],
+                )
+            )
+    return compared
+
+
+def _has_columns(
+    connection: psycopg.Connection, schema: str, table: str, columns: tuple[str, ...]
+) -> bool:
+    found = connection.execute(
+        "select array_agg(attname::text) from pg_attribute "
+        "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
+        (f"{schema}.{table}",),
+    ).fetchone()
+    return found is not None and found[0] is not None and set(columns) <= set(found[0])
+
+
+def _changes(
+    connection: psycopg.Connection,
+    schemas: list[str],
+    seed: str,
+    key: tuple[str, ...],
+    values: tuple[str, ...],
+) -> list[SeedChange]:
+    names = sql.SQL(", ").join(map(sql.Identifier, key))
+    query = sql.SQL(
+        """
+        with before as (select {key}, {values} from {older}),
+        after as (select {key}, {values} from {newer})
+        select
+            {key},
+            to_jsonb(before) as before,
+            to_jsonb(after) as after
+        from before
+        full join after using ({key})
+        where before is distinct from after
+        order by {key}
+        """
+    ).format(
+        key=names,
+        values=sql.SQL(", ").join(map(sql.Identifier, values)),
+        older=sql.Identifier(schemas[0], seed),
+        newer=sql.Identifier(schemas[1], seed),
+    )
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return [
+            SeedChange(
+                key={column: row[column] for column in key},
+                before=row["before"],
+                after=row["after"],
+            )
+            for row in cursor.execute(query)
+        ]
