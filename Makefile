@@ -10,7 +10,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up warehouse env down dsn psql dbt debug releases rollback publish replay ledger repairs baseline moving test drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish replay ledger repairs baseline moving test drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ psql: environments ## open psql on the warehouse [ARGS=--as-pipeline]
 
 releases: environments ## list the releases
 	@$(LOCAL) releases
+
+# One release alone is the older one: the newer is then what readers see.
+diff: environments ## tell what differs between two releases [A=n B=n], or what the published one changed
+	@$(LOCAL) diff $(or $(A),$(if $(B),$(error name the older release too: make diff A=n B=n))) $(B)
 
 rollback: environments ## show an earlier release again [RELEASE=n]
 	@$(LOCAL) rollback $(or $(RELEASE),$(error name the release: make rollback RELEASE=n (make releases lists them)))

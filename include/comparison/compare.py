@@ -27,7 +27,13 @@ from include.comparison.relations import Relation, layer_relations
 from include.comparison.seeds import compare_seeds
 from include.comparison.tables import Reading, compare_tables, count_rows
 from include.warehouse.definitions import list_definitions
-from include.warehouse.releases import Release, ReleaseError, get_release
+from include.warehouse.releases import (
+    Release,
+    ReleaseError,
+    get_release,
+    list_releases,
+    published_release,
+)
 from include.warehouse.schemas import LAYERS, Layer, layers_up_to
 
 EXAMPLES = 40
@@ -60,6 +66,34 @@ def compare_releases(
         connection.execute(SETTINGS)
         before, after = get_release(connection, older), get_release(connection, newer)
         return _Comparison(connection, before, after, examples).result()
+
+
+def choose_releases(
+    connection: psycopg.Connection, older: int | None = None, newer: int | None = None
+) -> tuple[int, int]:
+    """Fill in what was not named: what readers see now, and what they saw before it.
+
+    Raises:
+        ReleaseError: nothing was ever published, or nothing before it.
+    """
+    if newer is None:
+        published = published_release(connection)
+        if published is None:
+            raise ReleaseError("Nothing is published yet: name the two releases to compare.")
+        newer = published.release_id
+    if older is None:
+        opened = get_release(connection, newer).opened_at
+        before = [
+            release.release_id
+            for release in list_releases(connection)
+            if release.published_at and not release.is_replay and release.opened_at < opened
+        ]
+        if not before:
+            raise ReleaseError(
+                f"Readers saw no release before release {newer}: name the one to compare it with."
+            )
+        older = before[0]
+    return older, newer
 
 
 class _Comparison:

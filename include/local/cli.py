@@ -319,6 +319,23 @@ def releases() -> None:
         console.print(render_history(events))
 
 
+ReleaseNumber = Annotated[int | None, typer.Argument(min=1)]
+
+
+@app.command()
+@explained
+def diff(older: ReleaseNumber = None, newer: ReleaseNumber = None) -> None:
+    """Tell what differs between two releases, and whether upstream or we did it."""
+    from include.comparison import choose_releases, compare_releases
+    from include.comparison.__main__ import show
+
+    with _running_databases().pipeline.connect(role=OWNER) as connection:
+        chosen = choose_releases(connection, older, newer)
+        with errors.status(f"Comparing release {chosen[0]} with release {chosen[1]}"):
+            comparison = compare_releases(connection, *chosen)
+    show(comparison, console)
+
+
 @app.command()
 @explained
 def rollback(release: Annotated[int, typer.Argument(help="Number of the release.")]) -> None:

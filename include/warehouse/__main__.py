@@ -65,7 +65,7 @@ def prepare(
 @app.command()
 def releases() -> None:
     """List the releases, newest first, and what readers saw."""
-    with _login().connect(role=OWNER) as connection:
+    with login().connect(role=OWNER) as connection:
         found, events = list_releases(connection), list_events(connection)[:EVENTS_SHOWN]
     for release in found:
         state = f"{release.state}, replay" if release.is_replay else release.state
@@ -94,12 +94,12 @@ def publish(release: ReleaseNumber) -> None:
 
 
 def _show(release: int, show: Callable[..., tuple[Layer, ...]]) -> None:
-    with _login().connect(role=OWNER) as connection:
+    with login().connect(role=OWNER) as connection:
         layers = show(connection, release, done_by=getpass.getuser())
     typer.echo(f"Readers see release {release} in {', '.join(layers)}.")
 
 
-def _login() -> ConnectionSettings:
+def login() -> ConnectionSettings:
     """Return the login of `DB_*`, or inside Airflow that of its connection."""
     if os.environ.get("DB_HOST"):
         return ConnectionSettings.from_environment()
