@@ -8,4 +8,10 @@ from include.comparison.compare import choose_releases, compare_releases
 from include.comparison.markdown import as_markdown
 from include.comparison.models import ReleaseComparison, TableComparison
 
-__all__ = ["ReleaseComparison", "TableComparison", "as_markdown", "choose_releases", "compare_releases"]
+__all__ = [
+    "ReleaseComparison",
+    "TableComparison",
+    "as_markdown",
+    "choose_releases",
+    "compare_releases",
+]

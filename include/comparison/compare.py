@@ -112,7 +112,9 @@ class _Comparison:
         older, newer = self.older, self.newer
         facts = {"older": _facts(older), "newer": _facts(newer)}
         if older.release_id == newer.release_id:
-            self.notes.append(f"Release {newer.release_id} is compared with itself.")
+            self.notes.append(
+                f"Release {newer.release_id} is compared with itself: nothing can differ."
+            )
             return ReleaseComparison(**facts, tables=[], notes=self.notes)
         files = [read_files(self.connection, one.release_id) for one in (older, newer)]
         pruned = [one for one in (older, newer) if one.pruned_at]
@@ -123,7 +125,9 @@ class _Comparison:
                 "of rows, and silver and gold are not."
                 for one in pruned
             ]
-            return ReleaseComparison(**facts, tables=compare_files(*files), notes=self.notes)
+            return ReleaseComparison(
+                **facts, compared="files", tables=compare_files(*files), notes=self.notes
+            )
         return self._compare_tables(facts, *files)
 
     def _compare_tables(
@@ -132,10 +136,9 @@ class _Comparison:
         files_before: Mapping[str, BronzeFile],
         files_after: Mapping[str, BronzeFile],
     ) -> ReleaseComparison:
-        relations = {
-            layer: (self._relations(layer, self.older), self._relations(layer, self.newer))
-            for layer in self._layers()
-        }
+        layers = self._layers()
+        before, after = (self._relations(one, layers) for one in (self.older, self.newer))
+        relations = {layer: (before[layer], after[layer]) for layer in layers}
         _hold(self.connection, relations.values())
         names = Names.of(self.connection, *relations["bronze"])
         reading = Reading(
@@ -156,39 +159,39 @@ class _Comparison:
                 assert table.cause is not None
                 bronze[name] = BronzeChange(table.cause, _seasons(table, people, names))
             tables.append(table)
-        evidence = self._evidence(bronze, seeds)
-        for layer in ("silver", "gold"):
-            if layer in relations:
+        if made := layers[1:]:
+            evidence = self._evidence(bronze, seeds)
+            for layer in made:
                 for _, table, _ in self._compare_layer(layer, relations[layer], reading):
                     tables.append(attribute(table, evidence))
         return ReleaseComparison(
             **facts,
             tables=tables,
-            seasons=names.compare_seasons(),
+            seasons=names.compare_seasons() if all(relations["bronze"]) else [],
             seeds=seeds,
             names=_named(tables, names),
             notes=self.notes,
         )
 
     def _layers(self) -> list[Layer]:
-        """Return the layers that both have."""
-        both = [set(layers_up_to(release.target_layer)) for release in (self.older, self.newer)]
+        """Return the layers that both were to have."""
         for release in (self.older, self.newer):
-            if missing := [
-                layer for layer in LAYERS if layer not in layers_up_to(release.target_layer)
-            ]:
+            if missing := LAYERS[len(layers_up_to(release.target_layer)) :]:
                 self.notes.append(
                     f"Release {release.release_id} was built up to {release.target_layer} only: "
                     f"{' and '.join(missing)} cannot be compared."
                 )
-        return [layer for layer in LAYERS if all(layer in layers for layers in both)]
+        lower = min(self.older.target_layer, self.newer.target_layer, key=LAYERS.index)
+        return list(layers_up_to(lower))
 
-    def _relations(self, layer: Layer, release: Release) -> Relations:
-        found = layer_relations(self.connection, layer, release.release_id)
-        if not found:
+    def _relations(self, release: Release, layers: Collection[Layer]) -> dict[Layer, Relations]:
+        found: dict[Layer, Relations] = {
+            layer: layer_relations(self.connection, layer, release.release_id) for layer in layers
+        }
+        if empty := [layer for layer in layers if not found[layer]]:
             self.notes.append(
-                f"Release {release.release_id} ({release.state}) has no tables in {layer}"
-                + (f": {release.failure}." if release.failure else ".")
+                f"Release {release.release_id} ({release.state}) has no tables in "
+                f"{', '.join(empty)}" + (f": {release.failure}." if release.failure else ".")
             )
         return found
 
@@ -237,20 +240,13 @@ class _Comparison:
             for release, known in ((self.older, evidence.before), (self.newer, evidence.after))
             if not known
         ]
-        if unknown and not evidence.same_code and bronze and len(self._layers_built()) > 1:
+        if unknown and not evidence.same_code and bronze:
             self.notes.append(
                 f"By which definitions release {' and release '.join(map(str, unknown))} was built "
                 "was not kept, and the code is not the same: whether upstream or we changed silver "
                 "and gold is not known."
             )
         return evidence
-
-    def _layers_built(self) -> list[Layer]:
-        return [
-            layer
-            for layer in layers_up_to(self.older.target_layer)
-            if layer in layers_up_to(self.newer.target_layer)
-        ]
 
 
 def _hold(connection: psycopg.Connection, layers: Collection[tuple[Relations, Relations]]) -> None:

@@ -24,7 +24,7 @@ NAMED = 5
 LONG_TEXT = 60
 
 NUMBER = re.compile(r"-?\d+\.\d{4,}(e-?\d+)?")
-MARKUP = re.compile(r"([\\`*_<>|\[\]])")
+MARKUP = re.compile(r"([\\`*<>|\[\]]|\b_|_\b)")
 
 CAUSES = {
     "upstream": "upstream",
@@ -42,8 +42,10 @@ def as_markdown(comparison: ReleaseComparison) -> str:
 def in_short(comparison: ReleaseComparison) -> str:
     """Say in one sentence how much differs."""
     if comparison.is_equal:
-        return "Nothing differs." if comparison.tables else "There is nothing to compare."
+        return "Nothing differs." if comparison.tables else "There is nothing to tell."
     tables = [table for table in comparison.tables if not table.is_equal]
+    if comparison.compared == "files":
+        return f"{len(tables)} of {_count(len(comparison.tables), 'file')} of bronze differ."
     added, removed = (
         sum(getattr(t, name) for t in tables) for name in ("rows_added", "rows_removed")
     )

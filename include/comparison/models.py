@@ -166,8 +166,12 @@ class TableComparison(_Data):
     @property
     def is_equal(self) -> bool:
         """Whether nothing differs, as far as it could be compared."""
-        return self.rows_before == self.rows_after and not (
-            self.schema_changed or self.rows_added or self.rows_removed or self.rows_changed
+        return (
+            self.cause is None
+            and self.rows_before == self.rows_after
+            and not (
+                self.schema_changed or self.rows_added or self.rows_removed or self.rows_changed
+            )
         )
 
 
@@ -194,6 +198,8 @@ class ReleaseComparison(_Data):
 
     older: ReleaseFacts
     newer: ReleaseFacts
+    compared: Literal["cells", "files"] = "cells"
+    """Files: tables are gone, so that rows and columns of what was loaded are all there is."""
     tables: list[TableComparison]
     seasons: list[SeasonComparison] = []
     """Those that only one of the two has, or that were not over in the older one."""

@@ -426,7 +426,17 @@ def _in_many(seasons: Collection[str], reading: Reading) -> bool:
 
 
 def _spread(examples: list[Example], wanted: int) -> list[Example]:
-    """Choose as many as wanted, from beginning to end."""
+    """Choose as many as wanted, of as many seasons as there are."""
+    first: dict[str | None, Example] = {}
+    for example in examples:
+        first.setdefault(example.season, example)
+    chosen = _evenly(list(first.values()), wanted)
+    seasons_first = {id(example) for example in chosen}
+    others = [example for example in examples if id(example) not in seasons_first]
+    return chosen + _evenly(others, wanted - len(chosen))
+
+
+def _evenly(examples: list[Example], wanted: int) -> list[Example]:
     if len(examples) <= wanted:
         return examples
     return [examples[number * len(examples) // wanted] for number in range(wanted)]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from include.transformation.results import BuildResults, read_build_results
+from include.transformation.results import BuildResults, read_build_results, read_definitions
+from include.warehouse.definitions import Definition
 
 CHILD, PARENT, SEED, SOURCE = (
     "model.survivor.votes",
@@ -185,3 +186,64 @@ def test_the_query_of_a_failed_test_is_kept_for_the_log(read: Any) -> None:
     failed = {**result(SINGULAR_TEST, "fail", "Got 1 result", 1), "compiled_code": "\nselect 1"}
     passed = {**result(REFERENCE_TEST, "pass", failures=0), "compiled_code": "select 2"}
     assert read(failed=failed, passed=passed).queries == {"one winner": "select 1"}
+
+
+@pytest.fixture
+def define(tmp_path: Path) -> Any:
+    """Reads the definitions of a release whose model is compiled from a seed and a source."""
+
+    def define(release: int, changes: dict[str, Any] | None = None) -> dict[str, Definition]:
+        changed = {
+            "code": 'select vote::integer from "warehouse"."bronze_r{r}"."castaways"',
+            "type": "integer",
+            "seed": "a hash",
+            "database": "warehouse",
+        } | (changes or {})
+        nodes: dict[str, dict[str, Any]] = {
+            CHILD: {
+                "columns": {"vote": {"data_type": changed["type"], "description": "any"}},
+                "depends_on": {"nodes": [SEED, SOURCE]},
+            },
+            SEED: {"columns": {}, "checksum": {"name": "sha256", "checksum": changed["seed"]}},
+        }
+        manifest = json.loads(json.dumps(MANIFEST).replace("_r7", f"_r{release}"))
+        for unique_id, more in nodes.items():
+            manifest["nodes"][unique_id] |= more | {
+                "unique_id": unique_id,
+                "database": changed["database"],
+                "config": {},
+            }
+        code = changed["code"].format(r=release).replace("warehouse", changed["database"])
+        results = [
+            {"unique_id": CHILD, "status": "success", "compiled_code": code},
+            {"unique_id": SEED, "status": "success", "compiled_code": None},
+            {"unique_id": SINGULAR_TEST, "status": "pass", "compiled_code": "select 1"},
+        ]
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        (tmp_path / "run_results.json").write_text(json.dumps({"results": results}))
+        return {one.name: one for one in read_definitions(tmp_path, release)}
+
+    return define
+
+
+def test_a_definition_is_the_same_in_every_release_and_database(define: Any) -> None:
+    """Else every table of every release would be one that we had defined otherwise."""
+    definitions = define(7)
+    assert definitions == define(42) == define(7, {"database": "warehouse_of_staging"})
+    assert definitions["gold.votes"].reads == ("bronze.castaways", "reference.repairs")
+    assert set(definitions) == {"gold.votes", "reference.repairs"}
+
+
+@pytest.mark.parametrize(
+    ("change", "redefined"),
+    [
+        ({"code": "select 2"}, {"gold.votes"}),
+        ({"type": "text"}, {"gold.votes"}),
+        ({"seed": "another"}, {"reference.repairs"}),
+    ],
+)
+def test_what_decides_the_content_makes_another_definition(
+    define: Any, change: dict[str, str], redefined: set[str]
+) -> None:
+    before, after = define(7), define(7, change)
+    assert {name for name in before if before[name] != after[name]} == redefined
