@@ -3,7 +3,7 @@
 Bronze is a copy, so that its changes are upstream's unless the file was the very same. A table of
 silver or gold depends on the definitions and on the bronze tables behind it. Where only one of the
 two changed, that is the cause. Where both did, seasons help: in a season without a change in the
-bronze behind it, nothing but a definition can have changed anything.
+bronze behind it, nothing but a definition can have changed what looks at that season alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,16 @@ from include.warehouse.definitions import Definition
 Definitions = Mapping[str, Definition]
 
 REPAIRS = "reference.upstream_repairs"
+
+# Columns that look at other seasons too: they can change where nothing of their own season did.
+ACROSS_SEASONS = frozenset(
+    (
+        "appearance_number", "is_returnee", "previous_version_season",
+        "returnee_count", "returnee_ratio", "season_returnee_ratio",
+        "all_newbie_cast", "all_returnee_cast", "mixed_returnee_cast",
+        "recency_in_version", "season_recency_weight",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,22 +75,29 @@ def attribute(table: TableComparison, evidence: Evidence) -> TableComparison:
     if not (theirs and ours):
         cause: Cause | None = "upstream" if theirs else "definition" if ours else None
         return _told(table, cause, {}, redefined)
+    of_its_own = changed_seasons(table, but=ACROSS_SEASONS)
     by_season: dict[str, Cause] = {
-        season: "both"
-        if any(change.seasons is None or season in change.seasons for change in theirs)
-        else "definition"
-        for season in changed_seasons(table)
+        season: "definition"
+        if season in of_its_own
+        and all(change.seasons is not None and season not in change.seasons for change in theirs)
+        else "both"
+        for season in sorted(changed_seasons(table))
     }
     kinds = set(by_season.values())
     return _told(table, kinds.pop() if len(kinds) == 1 else "both", by_season, redefined)
 
 
-def changed_seasons(table: TableComparison) -> set[str]:
-    """Return the seasons in which a row or cell of the table differs."""
+def changed_seasons(table: TableComparison, but: Collection[str] = ()) -> set[str]:
+    """Return the seasons in which a row, or a cell of any but these columns, differs."""
     return {
         *table.added.seasons,
         *table.removed.seasons,
-        *(season for column in table.columns for season in column.seasons),
+        *(
+            season
+            for column in table.columns
+            if column.column not in but
+            for season in column.seasons
+        ),
     }
 
 
@@ -134,8 +151,9 @@ def _told(
     redefined: list[str],
 ) -> TableComparison:
     def with_cause(column: ColumnComparison) -> ColumnComparison:
+        by_season_of_row = {} if column.column in ACROSS_SEASONS else by_season
         examples = [
-            change.model_copy(update={"cause": by_season.get(change.season or "", cause)})
+            change.model_copy(update={"cause": by_season_of_row.get(change.season or "", cause)})
             for change in column.examples
         ]
         return column.model_copy(update={"examples": examples})
