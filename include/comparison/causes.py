@@ -50,7 +50,7 @@ class Evidence:
     same_code: bool
     """All of our code was the same, which tells as much as a record of each definition."""
     repaired: frozenset[str] | None
-    """The models that apply a repair that came, went or is another one now; None: not known."""
+    """The datasets with a repair that came, went or is another one now; None: not known."""
 
 
 def bronze_cause(*, same_file: bool) -> Cause:
@@ -101,14 +101,13 @@ def changed_seasons(table: TableComparison, but: Collection[str] = ()) -> set[st
     }
 
 
-def repaired_models(seeds: Collection[SeedComparison]) -> frozenset[str] | None:
-    """Return the models whose repairs changed; None where not all changes are at hand."""
+def repaired_datasets(seeds: Collection[SeedComparison]) -> frozenset[str] | None:
+    """Return the datasets whose repairs changed; None where not all changes are at hand."""
     for seed in seeds:
         if f"reference.{seed.seed}" == REPAIRS:
             if seed.added + seed.removed + seed.changed > len(seed.examples):
                 return None
-            rows = [row for change in seed.examples for row in (change.before, change.after) if row]
-            return frozenset(model for row in rows if (model := row.get("applied_by")))
+            return frozenset(str(change.key["dataset"]) for change in seed.examples)
     return frozenset()
 
 
@@ -130,8 +129,8 @@ def _redefined(behind: Collection[str], evidence: Evidence) -> list[str]:
         if before is None or after is None:
             return True
         if name == REPAIRS and evidence.repaired is not None:
-            # A repair that another model applies changes nothing here.
-            return not evidence.repaired.isdisjoint(one.rpartition(".")[2] for one in behind)
+            # The seed is one file: a repair of a dataset that nothing here reads says nothing.
+            return any(f"bronze.{dataset}" in behind for dataset in evidence.repaired)
         return before.fingerprint != after.fingerprint
 
     return sorted(name for name in behind if not name.startswith("bronze.") and is_another(name))

@@ -13,7 +13,7 @@ from include.comparison.causes import (
     attribute,
     bronze_cause,
     changed_seasons,
-    repaired_models,
+    repaired_datasets,
 )
 from include.comparison.files import BronzeFile, compare_files, read_files
 from include.comparison.models import (
@@ -24,7 +24,7 @@ from include.comparison.models import (
 )
 from include.comparison.names import Names
 from include.comparison.relations import Relation, layer_relations
-from include.comparison.seeds import compare_seeds
+from include.comparison.seeds import compare_seeds, mark_repaired, read_repairs
 from include.comparison.tables import Reading, compare_tables, count_rows
 from include.warehouse.definitions import list_definitions
 from include.warehouse.releases import (
@@ -150,6 +150,7 @@ class _Comparison:
         seeds = compare_seeds(
             self.connection, self.older.release_id, self.newer.release_id, self.examples
         )
+        repairs = read_repairs(self.connection, self.older.release_id, self.newer.release_id)
         tables: list[TableComparison] = []
         bronze: dict[str, BronzeChange] = {}
         for name, table, people in self._compare_layer("bronze", relations["bronze"], reading):
@@ -158,6 +159,7 @@ class _Comparison:
                 table = table.model_copy(update={"cause": bronze_cause(same_file=same_file)})
                 assert table.cause is not None
                 bronze[name] = BronzeChange(table.cause, _seasons(table, people, names))
+                table = mark_repaired(table, repairs)
             tables.append(table)
         if made := layers[1:]:
             evidence = self._evidence(bronze, seeds)
@@ -233,7 +235,7 @@ class _Comparison:
             before=list_definitions(self.connection, self.older.release_id),
             after=list_definitions(self.connection, self.newer.release_id),
             same_code=self.older.code_fingerprint == self.newer.code_fingerprint,
-            repaired=repaired_models(seeds),
+            repaired=repaired_datasets(seeds),
         )
         unknown = [
             release.release_id

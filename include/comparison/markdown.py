@@ -109,15 +109,16 @@ class _Writer:
     def seasons(self) -> Iterator[str]:
         """What is new, and what became of seasons that were not over."""
         for season in self.comparison.seasons:
-            added, cells, filled = self._size_of(season.season)
-            if not (added or cells) and season.status == "went_on":
+            added, removed, cells, filled = self._size_of(season.season)
+            if not (added or removed or cells) and season.status == "went_on":
                 continue
             yield f"- **{season.season}** {_season_in_words(season)}" + (
                 f" {_count(added, 'new row')}"
+                + (f", {removed:,} gone" if removed else "")
                 + (f", {filled:,} cells filled in" if filled else "")
                 + (f", {cells - filled:,} changed" if cells > filled else "")
                 + "."
-                if added or cells
+                if added or removed or cells
                 else ""
             )
         for table in self.bronze:
@@ -196,7 +197,8 @@ class _Writer:
         who = _text(first.label) or "the season"
         if first.cells > 1:
             who = f"{who} and {_count(first.cells - 1, 'more row')}"
-        return f"{who}: {said}"
+        adopted = ", as we had repaired it" if any(one.was_repaired for one in changes) else ""
+        return f"{who}: {said}{adopted}"
 
     def _many_lines(self, changes: Sequence[CellChange], columns: Mapping[int, str]) -> str:
         cells = Counter[str]()
@@ -210,18 +212,21 @@ class _Writer:
 
     def _rows_of(self, table: TableComparison) -> Iterator[tuple[str | None, str]]:
         """Rows that came and went in seasons that were over."""
-        sides = [("new", table.added), ("gone", table.removed)]
-        if any(rows.systematic for _, rows in sides):
+        sides = [("new row", "", table.added), ("row", " gone", table.removed)]
+        if any(rows.systematic for _, _, rows in sides):
             return
         seasons: set[str | None] = {
-            season for _, rows in sides for season in rows.seasons if season not in self.unfinished
+            season
+            for _, _, rows in sides
+            for season in rows.seasons
+            if season not in self.unfinished
         }
         # New rows without a season are new people.
         if table.removed.rows and not table.removed.seasons:
             seasons.add(None)
         for season in sorted(seasons, key=str):
             parts = []
-            for word, rows in sides:
+            for thing, gone, rows in sides:
                 count = rows.seasons.get(season, 0) if season else rows.rows
                 labels = [
                     _text(row.label) for row in rows.examples if row.season == season and row.label
@@ -229,9 +234,7 @@ class _Writer:
                 if count:
                     named = "; ".join(dict.fromkeys(labels[:NAMED]))
                     such = ", such as " if count > NAMED else ": "
-                    parts.append(
-                        f"{_count(count, 'row')} {word}" + (such + named if labels else "")
-                    )
+                    parts.append(_count(count, thing) + gone + (such + named if labels else ""))
             yield season, ". ".join(parts)
 
     def recomputed(self) -> Iterator[str]:
@@ -338,14 +341,15 @@ class _Writer:
             line += f". For example, {'; '.join(examples)}"
         return line + "."
 
-    def _size_of(self, season: str) -> tuple[int, int, int]:
-        rows = cells = filled = 0
+    def _size_of(self, season: str) -> tuple[int, int, int, int]:
+        added = removed = cells = filled = 0
         for table in self.bronze:
-            rows += table.added.seasons.get(season, 0)
+            added += table.added.seasons.get(season, 0)
+            removed += table.removed.seasons.get(season, 0)
             for column in table.columns:
                 cells += column.seasons.get(season, 0)
                 filled += column.filled_by_season.get(season, 0)
-        return rows, cells, filled
+        return added, removed, cells, filled
 
     def _said(self, column: str, change: CellChange) -> str:
         before, after = _both(change.before, change.after, self.comparison.names)

@@ -81,6 +81,8 @@ class CellChange(_Data):
     cells: int = 1
     """How many cells of the season changed alike."""
     cause: Cause | None = None
+    was_repaired: bool = False
+    """Upstream says now what we had been saying instead of it."""
 
 
 class ColumnComparison(_Data):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from include.comparison.models import SeedChange, SeedComparison
+from include.comparison.models import (
+    CellChange,
+    ColumnComparison,
+    SeedChange,
+    SeedComparison,
+    TableComparison,
+)
 from include.warehouse.schemas import REFERENCE, release_schema
 
 # Key of each, and what of a row matters.
@@ -18,6 +26,16 @@ SEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "known_exceptions": (("rule", "row_key"), ("reason", "last_seen")),
     "advantage_categories": (("advantage_type",), ("advantage_category",)),
 }
+
+
+class Repair(NamedTuple):
+    """What of a repair tells whether upstream has come round to it."""
+
+    dataset: str
+    row_key: str
+    column_name: str
+    upstream_value: str | None
+    our_value: str | None
 
 
 def compare_seeds(
@@ -41,6 +59,44 @@ def compare_seeds(
                 )
             )
     return compared
+
+
+def read_repairs(connection: psycopg.Connection, *releases: int) -> frozenset[Repair]:
+    """Return the repairs of these releases."""
+    found: set[Repair] = set()
+    for release_id in releases:
+        schema = release_schema(REFERENCE, release_id)
+        if _has_columns(connection, schema, "upstream_repairs", Repair._fields):
+            query = sql.SQL("select {} from {}").format(
+                sql.SQL(", ").join(map(sql.Identifier, Repair._fields)),
+                sql.Identifier(schema, "upstream_repairs"),
+            )
+            found |= {Repair(*row) for row in connection.execute(query)}
+    return frozenset(found)
+
+
+def mark_repaired(table: TableComparison, repairs: frozenset[Repair]) -> TableComparison:
+    """Mark the changes by which upstream came to say what our repair said."""
+
+    def is_repair(column: str, change: CellChange) -> bool:
+        values = {*change.key.values()}
+        return any(
+            values <= {*repair.row_key.split("|")}
+            for repair in repairs
+            if (repair.dataset, repair.column_name) == (table.table, column)
+            and (repair.upstream_value, repair.our_value) == (change.before, change.after)
+        )
+
+    def marked(column: ColumnComparison) -> ColumnComparison:
+        examples = [
+            change.model_copy(update={"was_repaired": True})
+            if is_repair(column.column, change)
+            else change
+            for change in column.examples
+        ]
+        return column.model_copy(update={"examples": examples})
+
+    return table.model_copy(update={"columns": [marked(column) for column in table.columns]})
 
 
 def _has_columns(

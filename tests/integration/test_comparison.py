@@ -272,6 +272,8 @@ def test_rows_without_a_key_are_counted_and_matched_by_what_they_nearly_have(
     votes = table(compare(older, other), "bronze.vote_history")
     assert (votes.rows_added, votes.rows_removed, votes.rows_changed) == (0, 0, 1)
     assert cells(votes) == [("vote", "Bob, exit 1", "Cid", "Ann", 1)]
+    neither = make("delete from vote_history where castaway_id = 'US0002'")
+    assert table(compare(older, neither), "bronze.vote_history").rows_removed == 2
     back = table(compare(once, older), "bronze.vote_history")
     assert (back.rows_added, back.rows_removed, back.rows_changed) == (1, 0, 0)
 
@@ -440,7 +442,7 @@ def test_the_same_file_read_otherwise_is_ours(
         assert table(comparison, "silver.castaway_profile").cause == cause
 
 
-REPAIR = "('castaways', 'US01|US0002', 'place', '2', '20', '{}', 'he came later')"
+REPAIR = "('{}', 'US01|US0002', 'place', '2', '20', 'castaway_profile', 'he came later')"
 
 
 def test_a_repair_is_named_and_is_ours_where_it_is_applied(
@@ -450,7 +452,7 @@ def test_a_repair_is_named_and_is_ours_where_it_is_applied(
     seed = redefined("reference.upstream_repairs")
     applied = compare(
         older,
-        make(silver=OTHERWISE, repairs=REPAIR.format("castaway_profile"), definitions=seed,
+        make(silver=OTHERWISE, repairs=REPAIR.format("castaways"), definitions=seed,
              code="2"),
     )  # fmt: skip
     assert [(one.seed, one.added, one.removed, one.changed) for one in applied.seeds] == [
@@ -464,9 +466,24 @@ def test_a_repair_is_named_and_is_ours_where_it_is_applied(
     )
     # The seed is one file; a repair of another model in it says nothing of this one.
     another = compare(
-        older, make(CORRECTED, repairs=REPAIR.format("vote_dynamics"), definitions=seed, code="2")
+        older, make(CORRECTED, repairs=REPAIR.format("vote_history"), definitions=seed, code="2")
     )
     assert table(another, "silver.castaway_profile").cause == "upstream"
+
+
+def test_a_correction_that_we_had_made_before_is_told_as_one(
+    make: Make, compare: Callable[..., ReleaseComparison]
+) -> None:
+    """Silver shows no change then, which looks like a mistake of ours beside the erratum."""
+    repairs = REPAIR.format("castaways")
+    newer = make(
+        "update castaways set place = 20 where place = 2",
+        "update castaways set place = 30 where place = 3",
+        repairs=repairs,
+    )
+    document = as_markdown(compare(make(repairs=repairs), newer))
+    assert "- Bob: placed 20th, not 2nd, as we had repaired it (`castaways`)" in document
+    assert "- Cid: placed 30th, not 3rd (`castaways`)" in document
 
 
 def test_of_a_release_whose_tables_are_gone_the_files_are_compared(
