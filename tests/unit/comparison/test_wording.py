@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.comparison.markdown import _both
+from include.comparison.wording import both
 
 LONG = "Two tribe members race down the beach. First, they crawl under a cargo net, then they dig."
 
@@ -26,4 +26,4 @@ def test_two_values_are_shortened_to_where_they_differ(
     before: str | None, after: str, said: tuple[str | None, str]
 ) -> None:
     """Descriptions of challenges differ in their last word, scores in their fifth digit."""
-    assert _both(before, after, {"US0001": "Ann"}) == said
+    assert both(before, after, {"US0001": "Ann"}) == said
