@@ -18,26 +18,34 @@ Told = tuple[str, CellChange]
 
 @dataclass(frozen=True)
 class Erratum:
-    """One line: who or what is concerned, in how many rows of which tables, and what changed."""
+    """One line: which rows of which tables are concerned, and what changed in them."""
 
-    who: str
+    labels: tuple[str, ...]
+    """Some of the rows, or all of them."""
     said: str
     rows: int
     tables: tuple[str, ...]
 
     @property
-    def person(self) -> str:
-        """Whoever the row is about, without the episode or challenge."""
-        return self.who.split(", ", 1)[0]
+    def people(self) -> tuple[str, ...]:
+        """Whoever the rows are about, without the episodes and challenges."""
+        return tuple(dict.fromkeys(label.split(", ", 1)[0] for label in self.labels))
+
+    @property
+    def who(self) -> str:
+        """All the rows, if they are few, else the first one and how many more."""
+        if len(self.tables) > 1:
+            return f"{', '.join(self.people)}, {count(self.rows, 'row')}"
+        if self.rows > len(self.labels):
+            return f"{self.labels[0]} and {count(self.rows - 1, 'more row')}"
+        places = {label.partition(", ")[2] for label in self.labels}
+        if len(places) == 1:
+            return ", ".join(filter(None, [*self.people, *places]))
+        return "; ".join(self.labels)
 
     def __str__(self) -> str:
         """Return it as Markdown."""
-        who = self.who
-        if len(self.tables) > 1:
-            who = f"{self.person}, {count(self.rows, 'row')}"
-        elif self.rows > 1:
-            who = f"{who} and {count(self.rows - 1, 'more row')}"
-        start = f"{who}: " if who else ""
+        start = f"{self.who}: " if self.labels else ""
         return f"{start}{self.said} ({', '.join(f'`{table}`' for table in self.tables)})"
 
 
@@ -50,7 +58,7 @@ def errata_by_season(
         for season, changes in _changes(table, unfinished).items():
             found[season] += _lines(table.table, changes, names)
         for season, said in _rows_in_words(table, unfinished):
-            found[season].append(Erratum("", said, 0, (table.table,)))
+            found[season].append(Erratum((), said, 0, (table.table,)))
     return {
         season: _merged(found[season])
         for season in sorted(found, key=lambda season: (season is None, season))
@@ -67,13 +75,14 @@ def _changes(table: TableComparison, unfinished: Collection[str]) -> dict[str | 
 
 
 def _lines(table: str, changes: Sequence[Told], names: Mapping[str, str]) -> list[Erratum]:
-    rows: dict[tuple[str, int], list[Told]] = defaultdict(list)
+    rows: dict[tuple[int, tuple[str, ...]], list[Told]] = defaultdict(list)
     for column, change in changes:
-        rows[change.label, change.cells].append((column, change))
+        labels = tuple(text(label) or "the season" for label in (change.label, *change.also))
+        rows[change.cells, labels].append((column, change))
     if len(rows) <= LINES_PER_TABLE:
         return [
-            Erratum(text(label) or "the season", _said(row, names), cells, (table,))
-            for (label, cells), row in rows.items()
+            Erratum(labels, _said(row, names), cells, (table,))
+            for (cells, labels), row in rows.items()
         ]
     cells = Counter[str]()
     for column, change in changes:
@@ -84,7 +93,7 @@ def _lines(table: str, changes: Sequence[Told], names: Mapping[str, str]) -> lis
         f"{text(first.label) or 'the season'}: "
         f"{change_in_words(column, first.before, first.after, names)}"
     )
-    return [Erratum("", said, 0, (table,))]
+    return [Erratum((), said, 0, (table,))]
 
 
 def _said(row: Sequence[Told], names: Mapping[str, str]) -> str:
@@ -106,12 +115,13 @@ def _said(row: Sequence[Told], names: Mapping[str, str]) -> str:
 
 def _merged(lines: Iterable[Erratum]) -> list[Erratum]:
     """Put together what several tables say of one person: a name is in a dozen of them."""
-    merged: dict[tuple[str, str], Erratum] = {}
-    for number, line in enumerate(lines):
-        key = (line.person, line.said) if line.who else (str(number), line.said)
+    merged: dict[tuple[tuple[str, ...], str, tuple[str, ...]], Erratum] = {}
+    for line in lines:
+        # What is about no row in particular stays as it is.
+        key = (line.people, line.said, () if line.labels else line.tables)
         same = merged.get(key)
         if same:
-            line = Erratum(same.who, line.said, same.rows + line.rows, same.tables + line.tables)
+            line = Erratum(same.labels, line.said, same.rows + line.rows, same.tables + line.tables)
         merged[key] = line
     return list(merged.values())
 

@@ -80,6 +80,8 @@ class CellChange(_Data):
     after: str | None
     cells: int = 1
     """How many cells of the season changed alike."""
+    also: list[str] = []
+    """Labels of a few more of these."""
     cause: Cause | None = None
     was_repaired: bool = False
     """Upstream says now what we had been saying instead of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -35,6 +35,9 @@ FRACTION = re.compile(r"real|double precision|numeric\b.*")
 SAME_NUMBER = 1e-9
 
 FETCHED_AT_ONCE = 2_000
+
+# Of rows that changed alike, so many are named beside the first.
+ALSO_NAMED = 4
 
 # Nobody corrects so many at once by hand.
 MANY_SEASONS = 10
@@ -363,6 +366,7 @@ class _Cells:
         self.reading = reading
         self.systematic = False
         self.seasons: Counter[str] = Counter()
+        self.also: dict[tuple[str | None, str | None, str | None], list[str]] = defaultdict(list)
         self.filled_by_season: Counter[str] = Counter()
         self.cells = self.filled = self.emptied = self.changes_of_old = 0
         self.kept: dict[tuple[str | None, str | None, str | None], CellChange] = {}
@@ -393,11 +397,13 @@ class _Cells:
             self.kept[change] = CellChange(
                 season=season, label=row.label, key=row.key, before=before, after=after
             )
+        elif len(self.also[change]) < ALSO_NAMED:
+            self.also[change].append(described().label)
         self.counts[change] += 1
 
     def result(self) -> ColumnComparison:
         examples = [
-            kept.model_copy(update={"cells": self.counts[change]})
+            kept.model_copy(update={"cells": self.counts[change], "also": self.also[change]})
             for change, kept in self.kept.items()
         ]
         systematic = (

@@ -540,7 +540,9 @@ def test_thousands_of_cells_of_one_column_are_one_line_and_few_bytes(
     )
     recomputed = "update castaways set score = score * 2 + 1 where version_season > 'US09'"
     corrected = "update castaways set city = 'Roma' where castaway = 'Castaway 7'"
-    comparison = compare(make(many), make(many, recomputed, corrected))
+    # One cell in each of twelve seasons.
+    ranked = "update castaways set place = 99 where castaway_id between 'US1000' and 'US1011'"
+    comparison = compare(make(many), make(many, recomputed, corrected, ranked))
     castaways = table(comparison, "bronze.castaways")
     score = next(one for one in castaways.columns if one.column == "score")
     assert (score.cells, score.systematic, len(score.seasons)) == (3000, True, 30)
@@ -548,7 +550,7 @@ def test_thousands_of_cells_of_one_column_are_one_line_and_few_bytes(
     assert len({change.season for change in score.examples}) >= 20
     assert len(comparison.model_dump_json()) < 40_000
     document = as_markdown(comparison)
-    assert "`castaways`: 3,000 cells in 30 seasons: `score` (3,000)." in document
+    assert "`castaways`: 3,012 cells in 30 seasons: `score` (3,000), `place` (12)." in document
     assert "- Castaway 7: is from Roma, not Rome (`castaways`)" in document
     assert len(document.splitlines()) < 45
 
@@ -565,10 +567,26 @@ def test_a_comparison_survives_json(make: Make, compare: Callable[..., ReleaseCo
     assert ReleaseComparison.model_validate_json(comparison.model_dump_json()) == comparison
 
 
-def test_a_comparison_changes_nothing_and_leaves_no_transaction_open(
-    make: Make, owner: psycopg.Connection, compare: Callable[..., ReleaseComparison]
+def test_a_comparison_reads_one_state_writes_nothing_and_leaves_no_transaction_open(
+    make: Make,
+    owner: psycopg.Connection,
+    compare: Callable[..., ReleaseComparison],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    found: dict[str, Any] = {}
+    read_names = Names.of
+
+    def look(connection: psycopg.Connection, *relations: Any) -> Names:
+        for setting in ("transaction_read_only", "transaction_isolation"):
+            found[setting] = connection.execute(f"show {setting}").fetchone()  # type: ignore[arg-type]
+        return read_names(connection, *relations)
+
+    monkeypatch.setattr(Names, "of", look)
     compare(make(), make(CORRECTED))
+    assert found == {
+        "transaction_read_only": ("on",),
+        "transaction_isolation": ("repeatable read",),
+    }
     assert owner.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
     assert owner.execute("show transaction_read_only").fetchone() == ("off",)
 
