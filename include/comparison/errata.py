@@ -33,10 +33,10 @@ class Erratum:
 
     @property
     def who(self) -> str:
-        """All the rows, if they are few, else the first one and how many more."""
+        """All the rows, if they are few and of different people; else the first, and how many."""
         if len(self.tables) > 1:
             return f"{', '.join(self.people)}, {count(self.rows, 'row')}"
-        if self.rows > len(self.labels):
+        if self.rows > max(len(self.labels), 1) or (self.rows > 1 and len(self.people) == 1):
             return f"{self.labels[0]} and {count(self.rows - 1, 'more row')}"
         places = {label.partition(", ")[2] for label in self.labels}
         if len(places) == 1:

@@ -423,7 +423,7 @@ class _Cells:
                 if season and cells
             },
             systematic=systematic,
-            examples=_spread(examples, self.reading.examples) if systematic else examples,
+            examples=_spread(examples, self.reading.examples // 4) if systematic else examples,
         )
 
 

@@ -72,7 +72,9 @@ def test_corrections_are_told_with_names(comparisons: dict[str, ReleaseCompariso
         "(`challenge_results`)" in found["US23"]
     )
     assert "Shirin, item 6: `money_remaining` is 180, not -20 (`auction_details`)" in found["US30"]
-    assert found["US49"] == ["Sage, exit 17 and 2 more rows: `day` is 26, not 16 (`boot_order`)"]
+    assert found["US49"] == [
+        "Sage, exit 17; Sophi, exit 18; Savannah, exit 19: `day` is 26, not 16 (`boot_order`)"
+    ]
     assert found["UK01"] == ["the season: `location` is Pulau, not Pulua (`season_summary`)"]
     assert (
         "the season: `country` is South Africa, not South Aftrica (`season_summary`)"
