@@ -227,11 +227,14 @@ class _Writer:
         yield ""
         yield "What we define otherwise:"
         yield ""
+        told: dict[str, list[str]] = {}
         for table in ours:
-            yield f"- {self._definition_line(table)}"
+            told.setdefault(self._definition(table), []).append(f"`{table.layer}.{table.table}`")
+        for said, names in told.items():
+            yield f"- {', '.join(names)}{said}"
 
-    def _definition_line(self, table: TableComparison) -> str:
-        line = f"`{table.layer}.{table.table}`"
+    def _definition(self, table: TableComparison) -> str:
+        line = ""
         if table.definitions_changed:
             names = [f"`{name}`" for name in table.definitions_changed]
             line += f", by {', '.join(names)}"
