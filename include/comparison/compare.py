@@ -36,7 +36,7 @@ from include.warehouse.releases import (
 )
 from include.warehouse.schemas import LAYERS, Layer, layers_up_to
 
-EXAMPLES = 40
+EXAMPLES = 10
 
 # Enough to sort a table of today in memory, whatever the server gives; what is larger goes to its
 # disk. Compiling queries of a hundred columns would take longer than they do.
@@ -54,8 +54,7 @@ def compare_releases(
         connection: may read both releases' schemas, as `gamebot_owner` may; outside a transaction.
         older: number of the release that stands for "before"; it need not be the lower one.
         newer: number of the other.
-        examples: how many different changes of a column, and how many rows that came or went, are
-            told one by one.
+        examples: how many examples there are of what is too much to be told one by one.
 
     Raises:
         ReleaseError: there is no such release, or its tables are being dropped.
@@ -147,9 +146,7 @@ class _Comparison:
             unfinished=names.unfinished(),
             renamed_seasons=names.renamed(),
         )
-        seeds = compare_seeds(
-            self.connection, self.older.release_id, self.newer.release_id, self.examples
-        )
+        seeds = compare_seeds(self.connection, self.older.release_id, self.newer.release_id)
         repairs = read_repairs(self.connection, self.older.release_id, self.newer.release_id)
         tables: list[TableComparison] = []
         bronze: dict[str, BronzeChange] = {}

@@ -41,6 +41,7 @@ ALSO_NAMED = 4
 
 # Nobody corrects so many at once by hand.
 MANY_SEASONS = 10
+MANY_CHANGES = 40
 
 # Flags and scores come in dozens, and are set or computed anew together: a few cells of each
 # column, in many seasons taken together, are one act.
@@ -64,11 +65,12 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How rows and values are put before people, and how many of them."""
+    """How rows are put before people, and how many of them."""
 
     label: Callable[[str | None, Mapping[str, str | None]], str]
     """Names a row by its season, key and context."""
     examples: int
+    """Of what is too much to be told one by one."""
     unfinished: Collection[str] = ()
     """Seasons that the older release has in part or not at all: of their changes a few will do."""
     renamed_seasons: Mapping[str, str] = field(default_factory=dict)
@@ -328,7 +330,7 @@ class _Findings:
 
 
 class _Rows:
-    """Rows of one side; as many examples as asked for, and of each season one at least."""
+    """Rows of one side: all that belong to seasons that were over, if they are not too many."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
@@ -342,9 +344,7 @@ class _Rows:
             self.seasons[season] += 1
         unfinished = season in self.reading.unfinished
         self.rows_of_old += not unfinished
-        if self.seasons[season or ""] == 1 or (
-            self.rows_of_old <= self.reading.examples and not unfinished
-        ):
+        if self.seasons[season or ""] == 1 or (self.rows_of_old <= MANY_CHANGES and not unfinished):
             self.kept.append(described())
 
     def result(self) -> RowChanges:
@@ -353,7 +353,7 @@ class _Rows:
             seasons=dict(sorted(self.seasons.items())),
             systematic=_in_many(self.seasons, self.reading),
             examples=self.kept
-            if self.rows_of_old <= self.reading.examples
+            if self.rows_of_old <= MANY_CHANGES
             else _spread(self.kept, self.reading.examples),
         )
 
@@ -390,7 +390,7 @@ class _Cells:
             unfinished = season in self.reading.unfinished
             self.changes_of_old += not unfinished
             if self.seasons[season or ""] != 1 and (
-                self.changes_of_old > self.reading.examples or unfinished
+                self.changes_of_old > MANY_CHANGES or unfinished
             ):
                 return
             row = described()
@@ -408,7 +408,7 @@ class _Cells:
         ]
         systematic = (
             self.systematic
-            or self.changes_of_old > self.reading.examples
+            or self.changes_of_old > MANY_CHANGES
             or _in_many(self.seasons, self.reading)
         )
         return ColumnComparison(
@@ -423,7 +423,7 @@ class _Cells:
                 if season and cells
             },
             systematic=systematic,
-            examples=_spread(examples, self.reading.examples // 4) if systematic else examples,
+            examples=_spread(examples, self.reading.examples) if systematic else examples,
         )
 
 
