@@ -19,6 +19,8 @@ from include.ingestion.catalog import load_catalog
 from include.local.airflow_home import passwords_file
 from include.local.api import DagRun
 from include.local.databases import PIPELINE_LOGIN, LocalDatabases
+from include.warehouse.definitions import list_definitions
+from include.warehouse.schemas import OWNER
 from tests.e2e.conftest import TOKENS
 from tests.e2e.leaks import files, leaked, tables, watched_processes
 from tests.e2e.lineage import edges, facets, made_from, read_events
@@ -105,6 +107,14 @@ def test_a_fresh_machine_without_upstream_ends_with_a_whole_warehouse(machine: M
     assert machine.rows("gold") == GOLD
     # The silver layer is about the same castaways, votes and challenges as bronze.
     assert machine.rows("silver")["challenge_performance"] == bronze["challenge_results"]
+
+    # By what each was built: else nobody could say later whose a change is.
+    with LocalDatabases.of(machine.state).pipeline.connect(role=OWNER) as connection:
+        defined = list_definitions(connection, 1)
+    assert {name for name in defined if not name.startswith("reference.")} == {
+        *(f"silver.{model}" for model in SILVER),
+        *(f"gold.{model}" for model in GOLD),
+    }
 
 
 def test_lineage_leads_from_upstreams_file_to_what_readers_see(machine: Machine) -> None:
