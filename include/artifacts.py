@@ -1,4 +1,4 @@
-"""Files that a run leaves for people: pages and reports, kept at `GAMEBOT_ARTIFACTS_URL`.
+"""Files that a run leaves for people: pages, reports and data, kept at `GAMEBOT_ARTIFACTS_URL`.
 
 Any URL that Airflow's ObjectStoragePath understands will do, such as `s3://connection@bucket/path`;
 the default is a folder in the temporary directory, good for one machine only.
@@ -6,14 +6,17 @@ the default is a folder in the temporary directory, good for one machine only.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from include.folders import copy_files, replacing
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 URL_SETTING = "GAMEBOT_ARTIFACTS_URL"
+
+# Which data package is the one to take: written last, so whoever follows it finds a whole one.
+POINTER = "package.json"
 
 # What goes wrong, and what is to be done about it. The first that fits counts.
 ADVICE: dict[type[Exception], str] = {
@@ -48,24 +54,28 @@ def keep_files(folder: Path, release_id: int, name: str) -> None:
         log.error("The files of %s of release %s could not be kept. %s", name, release_id, error)
 
 
-def upload_folder(folder: Path, release_id: int, name: str) -> str:
+def upload_folder(folder: Path, release_id: int, name: str, *, last: str | None = None) -> str:
     """Make `<artifacts url>/releases/<release>/<name>` a copy of a folder and return that URL.
+
+    In a local folder it takes the place of the former one at once. An object store knows no
+    folders and takes one file after the other.
+
+    Args:
+        folder: what to copy.
+        release_id: whose files they are.
+        name: what they are.
+        last: the file that an object store gets after all others: what has it is whole.
 
     Raises:
         ArtifactsError: the setting is malformed, or the files cannot be written there.
     """
     with _explained():
         target = _path(f"releases/{release_id}/{name}")
-        # Pages of an earlier attempt would stay beside the new ones, which have other names.
-        _delete(target)
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        copies = [f"{target.path}/{path.relative_to(folder).as_posix()}" for path in files]
         if target.protocol == "file":
-            for parent in {copy.rpartition("/")[0] for copy in copies}:
-                target.fs.makedirs(parent, exist_ok=True)
-        # Many at once, each with the content type of its name. Not the folder as a whole: for that
-        # fsspec makes the bucket too, also one whose name is misspelt.
-        target.fs.put([str(path) for path in files], copies)
+            with replacing(Path(target.path)) as draft:
+                copy_files(folder, draft)
+        else:
+            _put(folder, target, last)
     if target.protocol == "file" and os.environ.get("ASTRONOMER_ENVIRONMENT") == "cloud":
         log.warning(
             "%s is on this worker's own disk and goes with the worker: let %s name an object store",
@@ -75,12 +85,76 @@ def upload_folder(folder: Path, release_id: int, name: str) -> str:
     return str(target)
 
 
+@contextmanager
+def local_copy(release_id: int, name: str) -> Iterator[Path | None]:
+    """Give the folder of that name, downloaded if need be; None when there is none.
+
+    Raises:
+        ArtifactsError: the setting is malformed, or the files cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="gamebot-") as temporary:
+        with _explained():
+            kept = _path(f"releases/{release_id}/{name}")
+            found: Path | None = None
+            if kept.fs.exists(kept.path):
+                found = Path(kept.path)
+                if kept.protocol != "file":
+                    found = Path(temporary) / name
+                    kept.fs.get(kept.path, str(found), recursive=True)
+        yield found
+
+
+def read_file(release_id: int, name: str) -> bytes | None:
+    """Return what a file of a release holds, such as `dbt/manifest.json`; None without one.
+
+    Raises:
+        ArtifactsError: the setting is malformed, or the file cannot be read.
+    """
+    with _explained():
+        kept = _path(f"releases/{release_id}/{name}")
+        return kept.fs.cat_file(kept.path) if kept.fs.exists(kept.path) else None
+
+
+def point_at_package(release_id: int, facts: dict[str, Any]) -> None:
+    """Let `package.json` name the data package of a release, which is there and whole.
+
+    Raises:
+        ArtifactsError: the setting is malformed, or the file cannot be written.
+    """
+    content = {"release_id": release_id, "path": f"releases/{release_id}/package", **facts}
+    with _explained():
+        pointer = _path(POINTER)
+        text = f"{json.dumps(content, indent=1)}\n".encode()
+        if pointer.protocol == "file":
+            path = Path(pointer.path)
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            draft.write_bytes(text)
+            draft.replace(path)
+        else:
+            pointer.fs.pipe_file(pointer.path, text)
+
+
+def read_pointer() -> dict[str, Any] | None:
+    """Return what `package.json` says; None before the first data package.
+
+    Raises:
+        ArtifactsError: the setting is malformed, or the file cannot be read.
+    """
+    with _explained():
+        pointer = _path(POINTER)
+        if not pointer.fs.exists(pointer.path):
+            return None
+        return json.loads(pointer.fs.cat_file(pointer.path))
+
+
 def delete_folders(releases: Collection[int]) -> None:
-    """Delete what is kept of these releases.
+    """Delete what is kept of these releases, but for the data package that `package.json` names.
 
     Raises:
         ArtifactsError: the setting is malformed, or the files cannot be deleted.
     """
+    pointer = read_pointer()
+    releases = set(releases) - ({pointer["release_id"]} if pointer else set())
     with _explained():
         kept = _path("releases")
         if not kept.fs.exists(kept.path):
@@ -117,6 +191,18 @@ def _path(name: str) -> ObjectStoragePath:
                 f"{URL_SETTING} names connection {url.username!r}, which Airflow does not have."
             ) from error
     return ObjectStoragePath(f"{artifacts_url()}/{name}")
+
+
+def _put(folder: Path, target: ObjectStoragePath, last: str | None) -> None:
+    # Pages of an earlier attempt would stay beside the new ones, which have other names.
+    _delete(target)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    final = [path for path in files if last and path.relative_to(folder).as_posix() == last]
+    for group in ([path for path in files if path not in final], final):
+        copies = [f"{target.path}/{path.relative_to(folder).as_posix()}" for path in group]
+        # Many at once, each with the content type of its name. Not the folder as a whole: for that
+        # fsspec makes the bucket too, also one whose name is misspelt.
+        target.fs.put([str(path) for path in group], copies)
 
 
 def _delete(folder: ObjectStoragePath) -> None:

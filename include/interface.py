@@ -21,10 +21,19 @@ from include.airflow_tasks import (
     show_release,
 )
 from include.alerts import alert_failure, alert_late, alert_success, deadline
+from include.artifact_tasks import (
+    ARTIFACT_PARAMS,
+    build_data_package,
+    choose_release,
+    compare_with_previous,
+    document_models,
+    show_soda_results,
+)
 from include.parameters import PARAMS, QUEUE, duration
 from include.transformation.rendering import dbt_build, dbt_models
 
 __all__ = [
+    "ARTIFACT_PARAMS",
     "PARAMS",
     "QUEUE",
     "alert_failure",
@@ -32,11 +41,15 @@ __all__ = [
     "alert_success",
     "audit_with_great_expectations",
     "audit_with_soda",
+    "build_data_package",
+    "choose_release",
     "close_release",
+    "compare_with_previous",
     "dbt_build",
     "dbt_models",
     "deadline",
     "detect_changes",
+    "document_models",
     "duration",
     "load_bronze",
     "name_release_in_log",
@@ -44,6 +57,7 @@ __all__ = [
     "open_release",
     "publish_release",
     "show_release",
+    "show_soda_results",
 ]
 
 if not TYPE_CHECKING:

@@ -25,6 +25,7 @@ from include.data_package.documents import (
 )
 from include.data_package.errors import ExportError
 from include.data_package.reading import content_hash, read_table
+from include.folders import replacing
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.occupancy import keeping
 from include.warehouse.releases import Release
@@ -196,23 +197,8 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     target = target.absolute()
     refuse_foreign(target)
-    draft = target.with_name(f".{target.name}.unfinished")
-    former = target.with_name(f".{target.name}.former")
-    try:
-        with _explained(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            for leftover in (draft, former):
-                if leftover.exists():
-                    shutil.rmtree(leftover)
-            draft.mkdir()
+    with _explained(target), replacing(target) as draft:
         yield draft
-        with _explained(target):
-            if target.exists():
-                target.rename(former)
-            draft.rename(target)
-            shutil.rmtree(former, ignore_errors=True)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager

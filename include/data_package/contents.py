@@ -240,20 +240,15 @@ def _declared_keys(
 ) -> list[tuple[str, ...]]:
     """Return what should tell a model's rows apart: its contract's key first, then its tests'.
 
-    A view that selects rows of one model has that model's key.
+    A view that selects rows of another model of its layer has that model's key.
     """
     keys = _primary_key(connection, layer, name, release_id)
     for test in tests:
         if test["model"] == name and test["name"] in UNIQUE_TESTS:
             given = test["arguments"]
             keys.append(tuple(given.get("columns") or [given["column_name"]]))
-    parents = [
-        parent.split(".")[-1]
-        for parent in models.get(name, {}).get("depends_on", {}).get("nodes", [])
-        if parent.startswith("model.")
-    ]
-    if not keys and len(parents) == 1 and parents[0] in models:
-        keys = _primary_key(connection, layer, parents[0], release_id)
+    for parent in models.get(name, {}).get("depends_on", {}).get("nodes", []):
+        keys += _primary_key(connection, layer, parent.split(".")[-1], release_id)
     return keys
 
 

@@ -1,0 +1,54 @@
+"""dbt's page about the models of one release, with what the warehouse knows of their tables."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from include.environments import executable, run
+from include.transformation.manifest import DBT_PROJECT_DIR
+from include.warehouse.connection import ConnectionSettings
+from include.warehouse.schemas import AUDITOR
+
+log = logging.getLogger(__name__)
+
+
+def write_release_docs(settings: ConnectionSettings, release_id: int, folder: Path) -> None:
+    """Write `index.html`, one file that loads no other, into a folder.
+
+    Args:
+        settings: a login that may act as `gamebot_auditor`.
+        release_id: a release whose tables are there.
+        folder: for the page.
+
+    Raises:
+        CommandFailed: dbt could not make it; the message holds dbt's own.
+    """
+    environment = settings.acting_as(AUDITOR).as_environment() | {
+        "DB_ROLE": AUDITOR,
+        "GAMEBOT_RELEASE_ID": str(release_id),
+    }
+    with TemporaryDirectory(prefix="gamebot-") as target:
+        run(
+            [
+                executable("dbt", "dbt"),
+                "--no-use-colors",
+                "--quiet",
+                "docs",
+                "generate",
+                "--static",
+                "--project-dir",
+                DBT_PROJECT_DIR,
+                "--profiles-dir",
+                DBT_PROJECT_DIR,
+                "--target-path",
+                target,
+                "--log-path",
+                target,
+            ],
+            environment,
+            on_line=log.info,
+        )
+        shutil.copyfile(Path(target) / "static_index.html", folder / "index.html")
