@@ -10,7 +10,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish replay ledger repairs baseline moving test drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish export replay ledger repairs baseline moving test drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ rollback: environments ## show an earlier release again [RELEASE=n]
 
 publish: environments ## show readers a replay [RELEASE=n]
 	@$(LOCAL) publish $(or $(RELEASE),$(error name the release: make publish RELEASE=n (make releases lists them)))
+
+export: export GAMEBOT_EXPORT_TO := $(TO)
+export: export GAMEBOT_EXPORT_RELEASE := $(RELEASE)
+export: environments ## write the published release as Parquet, DuckDB and SQLite files [TO=folder RELEASE=n]
+	@$(LOCAL) export
 
 debug: environments ## check everything that a run needs
 	@$(LOCAL) debug

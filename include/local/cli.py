@@ -360,6 +360,20 @@ def _show(release: int, show: Callable[..., tuple[str, ...]]) -> None:
 
 @app.command()
 @explained
+def export(
+    to: Annotated[Path | None, typer.Option(envvar="GAMEBOT_EXPORT_TO")] = None,
+    release: Annotated[int | None, typer.Option(envvar="GAMEBOT_EXPORT_RELEASE")] = None,
+) -> None:
+    """Write the published release as files: Parquet, DuckDB and SQLite."""
+    from include.local.export import export_release
+
+    state = State.open()
+    with state.locked("export", wait=False):
+        export_release(state, _running_databases().pipeline, to, release, console)
+
+
+@app.command()
+@explained
 def ledger() -> None:
     """Write down how many rows each season has in the published release."""
     from include.local.ledger import LEDGER, count_rows, read_ledger, write_ledger
@@ -418,9 +432,15 @@ def _running_databases() -> LocalDatabases:
 
 
 def _expected_errors() -> tuple[type[BaseException], ...]:
-    # Importing the sources costs a second, which only commands that use them should pay.
-    sources = sys.modules.get("include.ingestion.sources")
-    return (*EXPECTED_ERRORS, *((sources.SourceError,) if sources else ()))
+    # Importing these costs a second, which only commands that use them should pay.
+    named = {
+        "include.ingestion.sources": "SourceError",
+        "include.data_package.errors": "ExportError",
+        "include.artifacts": "ArtifactsError",
+    }
+    modules = {module: sys.modules.get(module) for module in named}
+    late = (getattr(module, named[name]) for name, module in modules.items() if module)
+    return (*EXPECTED_ERRORS, *late)
 
 
 def _replace_process(command: list[str], settings: Mapping[str, str]) -> NoReturn:

@@ -60,13 +60,21 @@ def follow(api: AirflowApi, run: DagRun, task_logs: Path, console: Console) -> D
 
 
 def follow_caused(api: AirflowApi, run: DagRun, task_logs: Path, console: Console) -> list[DagRun]:
-    """Follow the runs that a finished run's asset events start; returns them as they ended."""
+    """Follow the runs that a finished run's asset events start; returns them as they ended.
+
+    Readers see the release already: what follows are files and pages made from it.
+    """
     deadline = time.monotonic() + CAUSED_RUNS_TIMEOUT
     caused, pending = api.runs_caused_by(run)
     while pending and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         caused, pending = api.runs_caused_by(run)
-    return [follow(api, other, task_logs, console) for other in caused]
+    ended = []
+    # One run can come of several events.
+    for other in {one.dag_run_id: one for one in caused}.values():
+        console.print(f"[dim]Published, which started {other.dag_id}[/]")
+        ended.append(follow(api, other, task_logs, console))
+    return ended
 
 
 def log_file(task: TaskInstance, task_logs: Path) -> Path:

@@ -66,6 +66,11 @@ class Outcome:
         """Whether every one of them did."""
         return all(run.state == "success" for run in self.tasks)
 
+    @property
+    def published(self) -> bool:
+        """Whether the pipeline's own run succeeded, whatever became of the others."""
+        return any(run.dag_id == DAG_ID and run.state == "success" for run in self.tasks)
+
 
 class LocalRun:
     """One `make run`."""
@@ -147,7 +152,12 @@ class LocalRun:
         for run, tasks in outcome.tasks.items():
             if run.state != "success":
                 self._explain(run, tasks)
-        if outcome.succeeded:
+        if outcome.published and not outcome.succeeded:
+            self._console.print(
+                f"\nRelease {outcome.release_id} is good all the same: what failed makes files and "
+                "pages from it. make export tries its data package again."
+            )
+        if outcome.published:
             self._show_places()
 
     def _explain(self, run: DagRun, tasks: list[TaskInstance]) -> None:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from include.local.export import package_folder
 from include.warehouse.history import ReleaseEvent
 from include.warehouse.releases import Release
 from include.warehouse.summary import ReleaseSummary
@@ -51,8 +52,11 @@ def render_places(artifacts: Path, *, ui_is_running: bool) -> RenderableType:
     if not ui_is_running:
         table.add_row("", "make up", "the runs and their logs in Airflow's UI")
     table.add_row("", "make releases", "every release, to roll back to")
-    if any(artifacts.iterdir()):
-        table.add_row("", escape(str(artifacts)), "data files and documentation")
+    table.add_row("", "make export TO=folder", "the tables as Parquet, DuckDB and SQLite files")
+    if package := package_folder(artifacts):
+        table.add_row("", escape(str(package)), "the same files, made with the release")
+    if (artifacts / "releases").is_dir():
+        table.add_row("", escape(str(artifacts / "releases")), "pages about each release")
     return Group("", table)
 
 
