@@ -1,15 +1,15 @@
 """What people get of a release besides its tables: files and pages, as plain functions.
 
-`include.artifact_tasks` calls them in Airflow, `make export` on a person's machine. Each can be done
-again at any time, and none changes what readers of the warehouse see.
+`include.artifact_tasks` calls them in Airflow, `make export` on a person's machine. Each can be
+done again at any time, and none changes what readers of the warehouse see.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from include.artifacts import (
     local_copy,
@@ -20,7 +20,6 @@ from include.artifacts import (
 )
 from include.data_package.build import Package, Progress, build_package, new_folder
 from include.data_package.changes import MARKDOWN, changes_of
-from include.data_package.contents import load_manifest
 from include.data_package.documents import SUMS, differences
 from include.data_package.facts import moment
 from include.environments import temporary_folder
@@ -126,7 +125,7 @@ def keep_dbt_docs(settings: ConnectionSettings, release_id: int) -> str:
         CommandFailed: dbt could not make it.
     """
     with temporary_folder() as folder:
-        write_release_docs(settings, release_id, folder)
+        write_release_docs(settings, release_id, folder, _manifest(release_id))
         return upload_folder(folder, release_id, "dbt_docs")
 
 
@@ -152,7 +151,7 @@ def _build(
         settings,
         release_id,
         folder,
-        manifest=_manifest(release_id),
+        manifest=json.loads(_manifest(release_id)),
         changes=_changes(settings, release_id),
         on_progress=on_progress,
     )
@@ -163,10 +162,9 @@ def _problems(release_id: int) -> list[str]:
         return differences(folder) if folder else ["there is none"]
 
 
-def _manifest(release_id: int) -> dict[str, Any]:
+def _manifest(release_id: int) -> bytes:
     """Return what dbt said of the models when it built the release; else of them as they are."""
-    kept = read_file(release_id, "dbt/manifest.json")
-    return load_manifest(kept or manifest_path())
+    return read_file(release_id, "dbt/manifest.json") or manifest_path().read_bytes()
 
 
 def _changes(settings: ConnectionSettings, release_id: int) -> str:

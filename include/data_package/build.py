@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,7 @@ def build_package(
         counter = iter(range(1, 2 * len(contents.tables) + 1))
 
         def tell(step: str) -> None:
-            on_progress(
-                Progress(done=next(counter), total=2 * len(contents.tables), step=step)
-            )
+            on_progress(Progress(done=next(counter), total=2 * len(contents.tables), step=step))
 
         written = _write_tables(connection, folder, contents, tell)
     with _explained(folder):
@@ -158,13 +157,15 @@ def _read_back(
         wrong += [f"{sqlite_file.NAME}: {problem}" for problem in sqlite_file.damage(in_sqlite)]
         for table in contents.tables:
             readers: dict[str, Callable[[], pa.Table]] = {
-                parquet.path_of(table): lambda table=table: parquet.read(folder, table),
-                duckdb_file.NAME: lambda table=table: duckdb_file.read(in_duckdb, table),
-                sqlite_file.NAME: lambda table=table: sqlite_file.read(in_sqlite, table),
+                parquet.path_of(table): partial(parquet.read, folder, table),
+                duckdb_file.NAME: partial(duckdb_file.read, in_duckdb, table),
+                sqlite_file.NAME: partial(sqlite_file.read, in_sqlite, table),
             }
             for name, read in readers.items():
                 expected = written[table.full_name]
-                content = expected.sqlite_hash if name == sqlite_file.NAME else expected.content_hash
+                content = (
+                    expected.sqlite_hash if name == sqlite_file.NAME else expected.content_hash
+                )
                 wrong += _difference(name, table, read, expected.rows, content)
             tell(f"{table.full_name}: read back")
     if wrong:

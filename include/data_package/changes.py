@@ -68,7 +68,12 @@ def _previous(connection: psycopg.Connection, release: Release) -> Release | Non
 
 
 def _nothing_to_compare(release: Release, reason: str) -> Changes:
-    data = {"older": None, "newer": {"release_id": release.release_id}, "tables": [], "note": reason}
+    data: dict[str, object] = {
+        "older": None,
+        "newer": {"release_id": release.release_id},
+        "tables": [],
+        "note": reason,
+    }
     return Changes(
         markdown=f"# Changes of release {release.release_id}\n\n{reason}\n",
         data=f"{json.dumps(data, indent=1)}\n",

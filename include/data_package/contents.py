@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -140,11 +138,6 @@ def read_contents(
     )
 
 
-def load_manifest(text: str | bytes | Path) -> dict[str, Any]:
-    """Return dbt's manifest from its file or from the text of one."""
-    return json.loads(text.read_bytes() if isinstance(text, Path) else text)
-
-
 def _bronze_table(
     connection: psycopg.Connection, name: str, release_id: int, columns: list[Column]
 ) -> Table:
@@ -202,7 +195,9 @@ def _with_key(
     """Give a table the first of these keys that holds as its primary key, the others if single."""
     names = {column.name for column in table.columns}
     holding = [
-        key for key in dict.fromkeys(keys) if names.issuperset(key) and _holds(connection, table, key)
+        key
+        for key in dict.fromkeys(keys)
+        if names.issuperset(key) and _holds(connection, table, key)
     ]
     if not holding:
         return table

@@ -13,7 +13,7 @@ UPSTREAM_URL = "https://github.com/doehm/survivoR"
 
 def release_facts(release: Release) -> dict[str, str | int]:
     """Return the release's facts, in words and numbers; what is not known is left out."""
-    facts = {
+    facts: dict[str, str | int | None] = {
         "release_id": release.release_id,
         "source": f"{release.source_kind} {release.source_version}",
         "commit": release.source_commit,

@@ -96,7 +96,8 @@ def read(connection: sqlite3.Connection, table: Table) -> pa.Table:
     batches = []
     while rows := cursor.fetchmany(BATCH):
         columns = [
-            _array(values, field.type) for values, field in zip(zip(*rows), schema, strict=True)
+            _array(values, field.type)
+            for values, field in zip(zip(*rows, strict=True), schema, strict=True)
         ]
         batches.append(pa.record_batch(columns, schema=schema))
     return pa.Table.from_batches(batches, schema)
@@ -118,14 +119,14 @@ def _definition(table: Table) -> str:
         lines.append((f"  {_quoted(column.name)} {column.type.sqlite}{required}", comment))
     if table.key:
         lines.append((f"  primary key ({', '.join(map(_quoted, table.key))})", ""))
-    for key in table.foreign_keys:
-        lines.append(
-            (
-                f"  foreign key ({_quoted(key.column)}) "
-                f"references {_quoted(key.table)} ({_quoted(key.field)})",
-                "",
-            )
+    lines += [
+        (
+            f"  foreign key ({_quoted(key.column)}) "
+            f"references {_quoted(key.table)} ({_quoted(key.field)})",
+            "",
         )
+        for key in table.foreign_keys
+    ]
     # SQLite keeps the text of the statement, so its comments are what `.schema` shows.
     body = "\n".join(
         line + ("," if number < len(lines) else "") + (f" -- {comment}" if comment else "")

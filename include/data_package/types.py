@@ -1,4 +1,4 @@
-"""What a type of Postgres is called in each of the package's formats: the one place that says so."""
+"""What a type of Postgres is called in each of the package's formats."""
 
 from __future__ import annotations
 

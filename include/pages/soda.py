@@ -52,7 +52,7 @@ def write_soda_page(settings: ConnectionSettings, release_id: int, folder: Path)
                 """,
                 (release_id, list(LAYERS)),
             ).fetchall()
-    counts = Counter(check.outcome for check in checks)
+    counts: Counter[str] = Counter(check.outcome for check in checks)
     tables = [
         (f"{layer}.{table}", list(found))
         for (layer, table), found in groupby(checks, lambda one: (one.layer, one.table_name))

@@ -15,13 +15,16 @@ from include.warehouse.schemas import AUDITOR
 log = logging.getLogger(__name__)
 
 
-def write_release_docs(settings: ConnectionSettings, release_id: int, folder: Path) -> None:
+def write_release_docs(
+    settings: ConnectionSettings, release_id: int, folder: Path, manifest: bytes
+) -> None:
     """Write `index.html`, one file that loads no other, into a folder.
 
     Args:
         settings: a login that may act as `gamebot_auditor`.
         release_id: a release whose tables are there.
         folder: for the page.
+        manifest: of the build of the release, with the SQL that ran; nothing is compiled again.
 
     Raises:
         CommandFailed: dbt could not make it; the message holds dbt's own.
@@ -31,6 +34,8 @@ def write_release_docs(settings: ConnectionSettings, release_id: int, folder: Pa
         "GAMEBOT_RELEASE_ID": str(release_id),
     }
     with TemporaryDirectory(prefix="gamebot-") as target:
+        # The page shows the manifest that lies there.
+        (Path(target) / "manifest.json").write_bytes(manifest)
         run(
             [
                 executable("dbt", "dbt"),
@@ -39,6 +44,7 @@ def write_release_docs(settings: ConnectionSettings, release_id: int, folder: Pa
                 "docs",
                 "generate",
                 "--static",
+                "--no-compile",
                 "--project-dir",
                 DBT_PROJECT_DIR,
                 "--profiles-dir",

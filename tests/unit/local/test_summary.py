@@ -102,12 +102,14 @@ def test_a_hundred_problems_are_counted_and_not_all_shown() -> None:
 
 def test_places_name_only_what_is_there(tmp_path: Path) -> None:
     assert "make up" in shown(render_places(tmp_path, ui_is_running=False))
-    assert "data files" not in shown(render_places(tmp_path, ui_is_running=False))
-    (tmp_path / "release_7").mkdir()
+    assert "pages about" not in shown(render_places(tmp_path, ui_is_running=False))
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "package.json").write_text('{"release_id": 7, "path": "releases/7/package"}')
     text = shown(render_places(tmp_path, ui_is_running=True))
     assert "make up" not in text
     # As much of its name as fits into the line.
-    assert str(tmp_path)[:20] in text and "data files" in text
+    assert str(tmp_path)[:20] in text
+    assert "the same files, made with the release" in text and "pages about each release" in text
 
 
 def test_releases_are_listed_with_the_reason_of_a_failure() -> None:
