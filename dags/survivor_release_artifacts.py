@@ -49,8 +49,8 @@ def survivor_release_artifacts() -> None:
     Runs by itself after every publication and rollback, and by hand for any release that has its
     tables. All of it lies below `GAMEBOT_ARTIFACTS_URL`, in `releases/<release>/`:
 
-    - `package`: Parquet, DuckDB, SQLite and their description (`docs/data-package.md`). When readers
-      see the release, `package.json` names it, last of all.
+    - `package`: Parquet, DuckDB, SQLite and their description (`docs/data-package.md`). When
+      readers see the release, `package.json` names it, last of all.
     - `changes`: what is different from the release before.
     - `dbt_docs` and `soda`: the models with their lineage, and what Soda found.
 

@@ -1,4 +1,4 @@
-"""Tables as pyarrow holds them: read from the warehouse, and told apart by a hash of their content."""
+"""Tables as pyarrow holds them: read from the warehouse, and known by a hash of their content."""
 
 from __future__ import annotations
 

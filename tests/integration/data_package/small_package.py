@@ -22,7 +22,7 @@ create table bronze_r{release}.castaway_details (
 insert into bronze_r{release}.castaway_details values
     ('US0002', 'Sue "the Snake", Hawk', '1961-08-17', 1.7, true, 2, null, 1, {release}),
     ('US0001', '', null, 'NaN', null, 1, null, 2, {release}),
-    ('ZA0003', E'two\\nlines, é and 東', '0987-01-01', '-0'::float, false, null, null, 3, {release}),
+    ('ZA0003', E'two\\nlines, é, 東', '0987-01-01', '-0'::float, false, null, null, 3, {release}),
     ('us0004', 'None', '2001-12-31', 'Infinity', false, -2147483648, null, 4, {release}),
     ('US0005', 'a third', '1970-01-01', 0.1, false, 0, null, 5, {release});
 create table bronze_r{release}.journeys (

@@ -41,7 +41,7 @@ DETAILS = [
     ("US0001", "", None, math.nan, None, 1),
     ("US0002", 'Sue "the Snake", Hawk', date(1961, 8, 17), 1.7, True, 2),
     ("US0005", "a third", date(1970, 1, 1), 0.1, False, 0),
-    ("ZA0003", "two\nlines, é and 東", date(987, 1, 1), -0.0, False, None),
+    ("ZA0003", "two\nlines, é, 東", date(987, 1, 1), -0.0, False, None),
     ("us0004", "None", date(2001, 12, 31), math.inf, False, -(2**31)),
 ]
 NAMES = ("castaway_id", "full_name", "date_of_birth", "height", "lgbt", "order")
