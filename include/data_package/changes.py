@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from include.comparison import as_markdown, compare_releases
+from include.comparison import as_markdown, choose_releases, compare_releases
 from include.warehouse.connection import ConnectionSettings
-from include.warehouse.releases import Release, get_release, list_releases
+from include.warehouse.releases import ReleaseError, get_release
 from include.warehouse.schemas import OWNER
 
 MARKDOWN = "CHANGES.md"
@@ -34,48 +33,35 @@ class Changes(BaseModel):
 
 
 def changes_of(settings: ConnectionSettings, release_id: int) -> Changes:
-    """Compare a release with the one that readers saw before, or say why that cannot be done.
+    """Compare a release with the one that readers saw before, if there is one.
 
     Raises:
         ReleaseError: there is no such release.
     """
     with settings.connect(role=OWNER) as connection:
-        release = get_release(connection, release_id)
-        previous = _previous(connection, release)
-        if previous is None:
-            return _nothing_to_compare(release, "This is the first release.")
-        if previous.pruned_at:
-            return _nothing_to_compare(
-                release,
-                f"Readers saw release {previous.release_id} before, whose tables are gone: the two "
-                "cannot be compared any more.",
-            )
-        comparison = compare_releases(connection, previous.release_id, release_id)
+        get_release(connection, release_id)
+        try:
+            older, _ = choose_releases(connection, newer=release_id)
+        except ReleaseError:
+            return _first(release_id)
+        comparison = compare_releases(connection, older, release_id)
     return Changes(
         markdown=as_markdown(comparison),
         data=f"{comparison.model_dump_json(indent=1)}\n",
-        summary=f"Release {release_id} was compared with release {previous.release_id}.",
+        summary=f"Release {release_id} was compared with release {older}.",
     )
 
 
-def _previous(connection: psycopg.Connection, release: Release) -> Release | None:
-    before = [
-        other
-        for other in list_releases(connection)
-        if other.release_id < release.release_id and other.published_at
-    ]
-    return before[0] if before else None
-
-
-def _nothing_to_compare(release: Release, reason: str) -> Changes:
+def _first(release_id: int) -> Changes:
+    told = "This is the first release: readers saw none before it."
     data: dict[str, object] = {
         "older": None,
-        "newer": {"release_id": release.release_id},
+        "newer": {"release_id": release_id},
         "tables": [],
-        "note": reason,
+        "notes": [told],
     }
     return Changes(
-        markdown=f"# Changes of release {release.release_id}\n\n{reason}\n",
+        markdown=f"# Changes of release {release_id}\n\n{told}\n",
         data=f"{json.dumps(data, indent=1)}\n",
-        summary=reason,
+        summary=told,
     )

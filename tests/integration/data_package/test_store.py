@@ -87,7 +87,7 @@ def test_the_pointer_follows_what_readers_see_and_names_a_whole_package(
         choose_release(warehouse)
     first = small_release(warehouse, owner)
     show(warehouse, owner, first)
-    assert "This is the first release." in keep_changes(warehouse, first)
+    assert "This is the first release" in keep_changes(warehouse, first)
     assert choose_release(warehouse).release_id == first
     keep_package(warehouse, first)
     assert pointed_at() == first
