@@ -1,4 +1,4 @@
-"""An interrupted `make run` ends what it started and nothing else."""
+"""What `make run` starts, ends when interrupted, and tells of in the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from include.local.api import AirflowApi, DagRun
-from include.local.run import DAG_ID, cancel
+from include.local.run import DAG_ID, Outcome, cancel
 
 
 def queued(run_id: str, dag_id: str = DAG_ID) -> DagRun:
@@ -44,3 +44,15 @@ def test_what_a_finished_run_caused_ends_and_the_run_stays_what_it_was() -> None
     airflow = Airflow({"ours": ours, "export": queued("export", "another_dag")}, caused=["export"])
     cancel(cast("AirflowApi", airflow), ours)
     assert airflow.states() == {"ours": "success", "export": "failed"}
+
+
+def test_a_failed_export_is_a_failure_and_the_release_is_published_all_the_same() -> None:
+    """What was told as failed once sent people to look for a fault of the data."""
+    ours = queued("ours").model_copy(update={"state": "success"})
+    export = queued("export", "another_dag").model_copy(update={"state": "failed"})
+    outcome = Outcome(tasks={ours: [], export: []}, release_id=7)
+    assert (outcome.published, outcome.succeeded) == (True, False)
+    unpublished = Outcome(
+        tasks={ours.model_copy(update={"state": "failed"}): [], export: []}, release_id=7
+    )
+    assert not unpublished.published
