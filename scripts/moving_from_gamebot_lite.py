@@ -31,6 +31,7 @@ from include.ingestion.sources import SourceRequest, resolve_source, snapshot
 from include.local.databases import LocalDatabases
 from include.local.postgres import PostgresServer
 from include.warehouse.schemas import TRANSFORMER, Layer, release_schema
+from scripts.queries_of_gamebot_lite import load_documentation, render_documentation
 
 VERDICTS = Path(__file__).with_suffix(".yml")
 DOCUMENT = PROJECT_DIR / "docs" / "moving-from-gamebot-lite.md"
@@ -282,7 +283,8 @@ def render(
         if rows.new:
             parts.append(f"New: {listed(rows.new)}.\n")
     parts.append("## New tables\n")
-    parts.append(f"{listed(new_tables)}: what was known at every stage of the game.")
+    parts.append(f"{listed(new_tables)}: what was known at every stage of the game.\n")
+    parts.append(render_documentation(load_documentation()).rstrip())
     return "\n".join(parts) + "\n"
 
 
