@@ -20,6 +20,7 @@ from include.ingestion.sources import (
 )
 from scripts.moving_from_gamebot_lite import DOCUMENT, contradictions, load_verdicts
 from scripts.moving_from_gamebot_lite import Comparison as Found
+from scripts.queries_of_gamebot_lite import load_documentation, render_documentation
 
 SECTION = re.compile(r"^## (silver|gold)\.(\w+)$", re.MULTILINE)
 VERDICT = re.compile(r"^\| `(\w+)` \| (?:repaired|dropped|renamed `(\w+)`) \|", re.MULTILINE)
@@ -81,6 +82,7 @@ def test_the_page_names_every_column_of_ours(
         table: contracts[table] for table in page
     }
     new_tables = DOCUMENT.read_text(encoding="utf-8").partition("\n## New tables")[2]
+        new_tables = new_tables.partition("\n## ")[0]
     assert set(re.findall(r"`\w+\.(\w+)`", new_tables)) == contracts.keys() - page.keys()
 
 
@@ -98,16 +100,40 @@ def test_a_verdict_that_the_rows_contradict_is_refused() -> None:
     ]
 
 
-@pytest.mark.registry
-def test_every_column_of_the_package_has_a_verdict(tmp_path: Path) -> None:
-    """Another version of the package may bring columns that nobody has judged."""
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the package is installed in."""
     pytest.importorskip("uv")
-    verdicts = load_verdicts()
+    folder = tmp_path_factory.mktemp("lite")
     try:
-        fetch(resolve_source(SourceRequest(source="snapshot")), [], tmp_path, lambda line: None)
+        fetch(resolve_source(SourceRequest(source="snapshot")), [], folder, lambda line: None)
     except SourceUnavailable as error:
         pytest.skip(str(error))
-    with closing(sqlite3.connect(tmp_path / snapshot.DATABASE)) as package:
+    return folder
+
+
+def test_the_page_tells_what_to_change_in_the_code_of_its_documentation() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8").endswith(render_documentation(load_documentation()))
+
+
+@pytest.mark.registry
+def test_the_code_that_is_changed_is_that_of_its_documentation(lite: Path) -> None:
+    """What nobody has written needs no change, and what somebody has written needs one."""
+    [metadata] = lite.glob("gamebot_lite-*.dist-info/METADATA")
+    text = " ".join(metadata.read_text(encoding="utf-8").split())
+    documentation = load_documentation()
+    for query in documentation.queries:
+        assert " ".join(query.there.split()) in text
+    assert text.count("duckdb_query(") == len(documentation.queries)
+    told = {call.there for call in documentation.functions}
+    assert set(re.findall(r'load_table\("\w+"\)', text)) <= told
+
+
+@pytest.mark.registry
+def test_every_column_of_the_package_has_a_verdict(lite: Path) -> None:
+    """Another version of the package may bring columns that nobody has judged."""
+    verdicts = load_verdicts()
+    with closing(sqlite3.connect(lite / snapshot.DATABASE)) as package:
         columns_of = "select name from pragma_table_info(?)"
         tables = {
             table: {column for (column,) in package.execute(columns_of, (table,))}
