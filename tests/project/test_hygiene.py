@@ -16,7 +16,7 @@ from include.environments import Environment
 REGISTRIES = ["pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org"]
 HOMES = [r"/home" + r"/[a-z]+/", r"/Users" + r"/[A-Za-z]+/", "/ro" + "ot/"]
 
-CODE = ("dags", "include", "plugins", "scripts")
+CODE = ("client", "dags", "include", "plugins", "scripts")
 SETTING = re.compile(r"GAMEBOT_[A-Z]+(?:_[A-Z]+)*")
 
 

@@ -82,7 +82,7 @@ def test_the_page_names_every_column_of_ours(
         table: contracts[table] for table in page
     }
     new_tables = DOCUMENT.read_text(encoding="utf-8").partition("\n## New tables")[2]
-        new_tables = new_tables.partition("\n## ")[0]
+    new_tables = new_tables.partition("\n## ")[0]
     assert set(re.findall(r"`\w+\.(\w+)`", new_tables)) == contracts.keys() - page.keys()
 
 

@@ -91,6 +91,7 @@ def _pointers(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def _published_at(pointer: Path) -> str:
     try:
-        return str(json.loads(pointer.read_text(encoding="utf-8"))["published_at"])
+        said = json.loads(pointer.read_text(encoding="utf-8"))
+        return str(said["published_at"] or "")
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return ""  # the error is told when it is opened
