@@ -18,6 +18,8 @@ from include.environments import PROJECT_DIR
 
 DESCRIPTOR = "datapackage.json"
 SUMS = "SHA256SUMS"
+# Of the folder's layout and of this description: a reader made for an earlier one says so.
+FORMAT = 1
 TEMPLATES = Path(__file__).with_name("templates")
 NOTICE = PROJECT_DIR / "NOTICE"
 
@@ -49,7 +51,7 @@ def write_descriptor(folder: Path, contents: Contents, written: Mapping[str, Wri
             {"title": "Daniel Oehm and contributors of survivoR", "role": "author"},
             {"title": "Gamebot contributors", "role": "wrangler"},
         ],
-        "gamebot": release_facts(release),
+        "gamebot": {"format": FORMAT, **release_facts(release)},
         "resources": [
             *(_resource(folder, contents, table, written) for table in contents.tables),
             # No hash: DuckDB never writes the same bytes twice. SHA256SUMS has that of this one.
