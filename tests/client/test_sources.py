@@ -172,6 +172,9 @@ def test_the_duckdb_file_alone_is_enough(tmp_path: Path) -> None:
     assert client.query("select sum(votes) as votes from ml_features")["votes"].tolist() == [7]
     assert client.load_table("castaway_profile")["age"].isna().tolist() == [False, True, False]
     assert client.tables().set_index("table").loc["gold.ml_features", "rows"] == 2
+    assert client.release().release_id == 42
+    alone = Path(shutil.copy(file, tmp_path))
+    assert gamebot.open(str(alone)).release().release_id is None
     file.write_bytes(b"no database")
     with pytest.raises(gamebot.Damaged, match="cannot be read as a DuckDB file"):
         gamebot.open(str(file))
@@ -216,9 +219,10 @@ def test_a_missing_library_is_named_with_the_command_that_brings_it(
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(gamebot.MissingExtra, match=r"pip install 'gamebot-client\[warehouse\]'"):
         gamebot.open("postgresql://localhost/warehouse")
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(gamebot.MissingExtra, match=r"gamebot-client\[s3\]"):
-        gamebot.open("s3://bucket/gamebot")
+    # Not S3's, which another test may have imported.
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(gamebot.MissingExtra, match=r"gcsfs.*gamebot-client\[s3\]"):
+        gamebot.open("gs://bucket/gamebot")
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

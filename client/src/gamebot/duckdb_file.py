@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import duckdb
 
 from gamebot.catalogue import Column, Release, Table
 from gamebot.errors import Damaged
+from gamebot.package import DESCRIPTION, release_of
 
 ALIAS = "gamebot_file"
 
@@ -29,8 +31,12 @@ class DuckDBFile:
             raise Damaged(f"{path} cannot be read as a DuckDB file: {error}") from error
 
     def release(self) -> Release:
-        """Return what the file is; it does not say more than its tables do."""
-        return Release(release_id=None, commit=None, published_at=None, source=str(self._path))
+        """Return what the package's description beside it says: the file holds tables alone."""
+        try:
+            description = json.loads(self._path.with_name(DESCRIPTION).read_bytes())
+        except (OSError, ValueError):
+            description = {}
+        return release_of(description, str(self._path))
 
     def tables(self) -> dict[str, Table]:
         """Return the tables by their full names."""

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -86,13 +86,7 @@ class Package:
 
     def release(self) -> Release:
         """Return what the package was made of."""
-        said = self._description.get("gamebot") or {}
-        return Release(
-            release_id=said.get("release_id"),
-            commit=said.get("commit"),
-            published_at=_moment(said.get("published_at")),
-            source=self._files.origin,
-        )
+        return release_of(self._description, self._files.origin)
 
     def tables(self) -> dict[str, Table]:
         """Return the tables by their full names."""
@@ -255,6 +249,17 @@ def _package_root(system: fsspec.AbstractFileSystem, root: str, place: str) -> s
     if path.is_absolute() or ".." in path.parts:
         raise Damaged(f"{POINTER} of {place} points at {said.get('path')!r}, outside the store.")
     return f"{root}/{path}"
+
+
+def release_of(description: Mapping[str, Any], origin: str) -> Release:
+    """Return the release that a datapackage.json tells of."""
+    said = description.get("gamebot") or {}
+    return Release(
+        release_id=said.get("release_id"),
+        commit=said.get("commit"),
+        published_at=_moment(said.get("published_at")),
+        source=origin,
+    )
 
 
 async def _http_client(**settings: Any) -> Any:
