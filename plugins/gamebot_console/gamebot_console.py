@@ -26,3 +26,14 @@ class GamebotConsole(AirflowPlugin):
 
     name = "gamebot_console"
     fastapi_apps: ClassVar = [{"app": console, "url_prefix": "/gamebot", "name": "Gamebot"}]
+    # In Airflow's navigation, and in a frame beside it. The address is relative to Airflow's own, so
+    # that it holds behind a base URL.
+    external_views: ClassVar = [
+        {
+            "name": "Releases",
+            "href": "gamebot/",
+            "url_route": "gamebot",
+            "destination": "nav",
+            "category": "browse",
+        }
+    ]

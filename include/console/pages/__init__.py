@@ -1,0 +1,8 @@
+"""The pages, one module each. A new one is named here, in the order of the navigation."""
+
+from __future__ import annotations
+
+from include.console.page import Page
+from include.console.pages import overview
+
+PAGES: tuple[Page, ...] = (overview.page,)
