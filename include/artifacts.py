@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from include.folders import copy_files, replacing
@@ -38,6 +38,10 @@ ADVICE: dict[type[Exception], str] = {
 
 class ArtifactsError(RuntimeError):
     """Files for people could not be kept or deleted; the message says what to do."""
+
+
+class ArtifactMissing(ArtifactsError):
+    """There is no such file."""
 
 
 def artifacts_url() -> str:
@@ -163,6 +167,64 @@ def delete_folders(releases: Collection[int]) -> None:
             name = folder.rstrip("/").rpartition("/")[2]
             if name.isdigit() and int(name) in releases:
                 _delete(kept / name)
+
+
+def kept_names(release_id: int) -> list[str]:
+    """Return which folders are kept of a release.
+
+    Raises:
+        ArtifactsError: the setting is malformed, or the files cannot be listed.
+    """
+    with _explained():
+        folder = _path(f"releases/{release_id}")
+        if not folder.fs.exists(folder.path):
+            return []
+        found = folder.fs.ls(folder.path, detail=False)
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+
+
+def list_kept(folder: str) -> list[tuple[str, int]]:
+    """Return path and size of each file below a folder such as `releases/42/package`, in order.
+
+    Raises:
+        ArtifactsError: the setting is malformed, or the files cannot be listed.
+    """
+    with _explained():
+        target = _path(folder)
+        if not target.fs.exists(target.path):
+            return []
+        found = target.fs.find(target.path, detail=True)
+        # Object stores say their paths without the slash that ours begin with, or the other way.
+        start = len(target.path.strip("/")) + 1
+        return sorted((path.strip("/")[start:], int(it["size"])) for path, it in found.items())
+
+
+def open_kept(path: str) -> tuple[IO[bytes], int]:
+    """Open a kept file, such as `releases/42/soda/index.html`. Returns it and its size.
+
+    Raises:
+        ArtifactMissing: there is no such file, or the path leads elsewhere.
+        ArtifactsError: the setting is malformed, or the file cannot be read.
+    """
+    parts = path.split("/")
+    if not all(parts) or {".", ".."} & set(parts) or any(it in path for it in "\\\0"):
+        raise ArtifactMissing(f"{path!r} is no path of a kept file.")
+    with _explained():
+        target = _path(path)
+        try:
+            # A link that somebody made in a local folder could lead anywhere.
+            if target.protocol == "file" and Path(target.path).resolve() != _resolved(path):
+                raise ArtifactMissing(f"{path!r} leads elsewhere.")
+            found = target.fs.info(target.path)
+            if found["type"] != "file":
+                raise ArtifactMissing(f"{path!r} is a folder.")
+            return target.fs.open(target.path, "rb"), int(found["size"])
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ArtifactMissing(f"{path!r} is not kept.") from error
+
+
+def _resolved(path: str) -> Path:
+    return Path(urlsplit(artifacts_url()).path).resolve() / path
 
 
 def _path(name: str) -> ObjectStoragePath:

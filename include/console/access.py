@@ -7,14 +7,17 @@ from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.models.dag import DagModel
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
 
 PIPELINE = "survivor_medallion_pipeline"
 ROLLBACK = "survivor_release_rollback"
 AUDIT = "survivor_release_audit"
+STARTED_HERE = (ROLLBACK, AUDIT)
 
 
 class Viewer(BaseModel):
@@ -25,20 +28,37 @@ class Viewer(BaseModel):
     user_id: str
     name: str
     may_start: frozenset[str]
+    paused: frozenset[str]
+    """Of these, the DAGs whose runs would wait until somebody unpauses them."""
+
+    @property
+    def may_show(self) -> bool:
+        """Whether they may let readers see another release."""
+        return ROLLBACK in self.may_start
+
+    @property
+    def may_audit(self) -> bool:
+        """Whether they may have a release audited again."""
+        return AUDIT in self.may_start
 
 
-def _viewer(user: GetUserDep) -> Viewer:
+def _viewer(user: GetUserDep, session: SessionDep) -> Viewer:
+    known = session.execute(
+        select(DagModel.dag_id, DagModel.is_paused).where(
+            DagModel.dag_id.in_(STARTED_HERE), DagModel.is_stale.is_(False)
+        )
+    ).all()
+    allowed = {dag_id: is_paused for dag_id, is_paused in known if _may_start(user, dag_id)}
     return Viewer(
         user_id=str(user.get_id()),
         name=user.get_name(),
-        may_start=frozenset(
-            dag_id for dag_id in (ROLLBACK, AUDIT) if may_start(user, dag_id)
-        ),
+        may_start=frozenset(allowed),
+        paused=frozenset(dag_id for dag_id, is_paused in allowed.items() if is_paused),
     )
 
 
-def may_start(user: GetUserDep, dag_id: str) -> bool:
-    """Whether Airflow would let somebody start a run; its API asks the same."""
+def _may_start(user: GetUserDep, dag_id: str) -> bool:
+    """Ask as Airflow's API does when a run is to be started."""
     return get_auth_manager().is_authorized_dag(
         method="POST",
         access_entity=DagAccessEntity.RUN,

@@ -16,7 +16,7 @@ from include.console import assets
 from include.console.access import login_url
 from include.console.health import Health, HealthProbe
 from include.console.page import render
-from include.console.pages import PAGES
+from include.console.pages import PAGES, files
 from include.console.warehouse import WarehouseUnavailable
 from include.warehouse.releases import ReleaseError
 
@@ -83,6 +83,7 @@ async def health(response: Response) -> Health:
 
 
 app.include_router(assets.router)
+app.include_router(files.passed)
 for page in PAGES:
     app.include_router(page)
 

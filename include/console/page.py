@@ -13,6 +13,7 @@ The function given to `show` runs in a thread and returns what its template need
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +94,15 @@ def run_path(run_id: str, dag_id: str = PIPELINE) -> str:
     return f"/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
 
+def without_login(text: str | None) -> str:
+    """Return a message of some tool without the login of an address in it."""
+    return LOGIN.sub(lambda found: (found[1] or found[2]) + "…", text or "")
+
+
+# What a driver or an object store may have put into its error: //user:password@, password=…
+LOGIN = re.compile(r"(://)[^/@\s]+:[^/@\s]*(?=@)|(?i:(\b(?:password|passwd|pwd|secret|token)\s*[=:]\s*)\S+)")
+
+
 templates = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
@@ -105,6 +115,7 @@ templates.filters |= {
     "seconds": seconds,
     "number": number,
     "signed": signed,
+    "without_login": without_login,
 }
 templates.globals |= {"run_path": run_path}
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from include.console.page import Page
-from include.console.pages import overview
+from include.console.pages import actions, files, overview, releases
 
-PAGES: tuple[Page, ...] = (overview.page,)
+PAGES: tuple[Page, ...] = (
+    overview.page,
+    releases.page,
+    files.page,
+    actions.page,
+)
