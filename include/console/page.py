@@ -94,13 +94,16 @@ def run_path(run_id: str, dag_id: str = PIPELINE) -> str:
     return f"/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
 
-def without_login(text: str | None) -> str:
-    """Return a message of some tool without the login of an address in it."""
-    return LOGIN.sub(lambda found: (found[1] or found[2]) + "…", text or "")
+def without_login(value: object) -> str:
+    """Return what some tool said without the login of an address in it."""
+    text = "" if value is None else str(value)
+    return LOGIN.sub(lambda found: (found[1] or found[2]) + "…", text)
 
 
 # What a driver or an object store may have put into its error: //user:password@, password=…
-LOGIN = re.compile(r"(://)[^/@\s]+:[^/@\s]*(?=@)|(?i:(\b(?:password|passwd|pwd|secret|token)\s*[=:]\s*)\S+)")
+LOGIN = re.compile(
+    r"(://)[^/@\s]+:[^/@\s]*(?=@)|(?i:(\b(?:password|passwd|pwd|secret|token)\s*[=:]\s*)\S+)"
+)
 
 
 templates = Environment(

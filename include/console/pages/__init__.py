@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from include.console.page import Page
-from include.console.pages import actions, files, overview, releases
+from include.console.pages import actions, comparison, files, overview, releases
 
 PAGES: tuple[Page, ...] = (
     overview.page,
     releases.page,
+    comparison.page,
     files.page,
     actions.page,
 )

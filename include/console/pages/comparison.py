@@ -1,0 +1,90 @@
+"""What differs between two releases, cell by cell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Annotated, Any
+
+import psycopg
+from fastapi import Query, Request, Response
+from pydantic import ValidationError
+
+from include.artifacts import ArtifactMissing, ArtifactsError
+from include.comparison import ReleaseComparison, compare_releases
+from include.console import artefacts
+from include.console.access import ViewerDep
+from include.console.page import Page, render
+from include.console.records import ListedRelease, list_those_with_tables, release_before
+from include.console.warehouse import read_warehouse
+
+page = Page(navigation="Compare", path="/compare")
+
+Wanted = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+
+EXAMPLES = 10
+# Every table of both is read: a few seconds.
+QUERY_SECONDS = 60
+ANSWER_SECONDS = 60
+
+# A release's tables never change, so neither does the difference between two.
+_kept: OrderedDict[tuple[int, int], ReleaseComparison] = OrderedDict()
+KEPT = 8
+
+
+@page.get("/compare")
+async def compare(
+    request: Request, viewer: ViewerDep, older: Wanted = None, newer: Wanted = None
+) -> Response:
+    """Choose two releases and see what differs."""
+    choice = await read_warehouse(lambda connection: _choice(connection, older, newer))
+    context: dict[str, Any] = choice | {"comparison": None, "problem": None, "is_kept": False}
+    if older and newer:
+        if older == newer:
+            context["problem"] = "These are the same release: choose two."
+        else:
+            context |= await _compared(older, newer, choice["releases"])
+    return await asyncio.to_thread(render, request, viewer, "compare.html", context)
+
+
+def _choice(
+    connection: psycopg.Connection, older: int | None, newer: int | None
+) -> dict[str, Any]:
+    releases = list_those_with_tables(connection)
+    seen = next((it.release_id for it in releases if it.shown_layers), None)
+    newer = newer or seen
+    return {
+        "releases": releases,
+        "newer": newer,
+        "older": older or (release_before(connection, newer) if newer else None),
+    }
+
+
+async def _compared(older: int, newer: int, releases: list[ListedRelease]) -> dict[str, Any]:
+    there = {release.release_id for release in releases}
+    if {older, newer} <= there:
+        if (older, newer) not in _kept:
+            comparison = await read_warehouse(
+                lambda connection: compare_releases(connection, older, newer, examples=EXAMPLES),
+                query_seconds=QUERY_SECONDS,
+                answer_seconds=ANSWER_SECONDS,
+            )
+            _kept[older, newer] = comparison
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+        return {"comparison": _kept[older, newer]}
+    gone = " and ".join(str(it) for it in (older, newer) if it not in there)
+    try:
+        told = await artefacts.kept_json(f"releases/{newer}/changes/changes.json")
+        comparison = ReleaseComparison.model_validate(told)
+    except (ArtifactMissing, ArtifactsError, ValidationError):
+        return {
+            "problem": f"The tables of release {gone} are gone, or there never was such a release, "
+            f"and no comparison was kept with release {newer}. Choose two of those below."
+        }
+    if comparison.older.release_id != older:
+        return {
+            "problem": f"The tables of release {gone} are gone. What was kept compares release "
+            f"{newer} with {comparison.older.release_id}."
+        }
+    return {"comparison": comparison, "is_kept": True}
