@@ -34,6 +34,6 @@ class GamebotConsole(AirflowPlugin):
             "href": "gamebot/",
             "url_route": "gamebot",
             "destination": "nav",
-            "category": "browse",
+            "nav_top_level": True,
         }
     ]
