@@ -97,11 +97,20 @@ async def refuse(request: Request, error: HTTPException) -> Response:
         return RedirectResponse(login_url(request), 302, headers={"Cache-Control": "no-store"})
     status = error.status_code
     told = error.detail if error.detail not in STANDARD_DETAILS else ""
-    return message(request, status, TITLES.get(status, "That did not work"), told or ADVICE.get(status, ""))
+    return message(
+        request, status, TITLES.get(status, "That did not work"), told or ADVICE.get(status, "")
+    )
 
 
 # What Airflow and Starlette say, in words that are not meant for people.
-STANDARD_DETAILS = ("Forbidden", "Not Found", "Not authenticated", "Token Expired", "Invalid JWT token", "Method Not Allowed")
+STANDARD_DETAILS = (
+    "Forbidden",
+    "Not Found",
+    "Not authenticated",
+    "Token Expired",
+    "Invalid JWT token",
+    "Method Not Allowed",
+)
 
 
 @app.exception_handler(RequestValidationError)

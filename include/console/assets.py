@@ -11,9 +11,7 @@ from fastapi.responses import FileResponse
 
 STATIC = Path(__file__).with_name("static")
 # What is served is what lies there when the server starts, by its exact name.
-FILES = {
-    path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.is_file()
-}
+FILES = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.is_file()}
 
 router = APIRouter()
 

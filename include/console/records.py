@@ -1,4 +1,4 @@
-"""What `ops` and the releases' own tables say, in as many statements as a page needs and no more."""
+"""What `ops` and the releases' own tables say, in as few statements as a page needs."""
 
 from __future__ import annotations
 

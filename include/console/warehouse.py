@@ -39,7 +39,7 @@ class WarehouseUnavailable(RuntimeError):
 UNREACHABLE = (
     "The warehouse cannot be reached",
     "Readers may be unable to reach it as well. Airflow's connection survivor_postgres says where "
-    "it is; the log of the API server says what failed, and docs/runbooks/connection.md what to do.",
+    "it is; the API server's log says what failed, and docs/runbooks/connection.md what to do.",
 )
 UNPREPARED = (
     "The warehouse is not prepared",
@@ -48,8 +48,8 @@ UNPREPARED = (
 )
 TOO_SLOW = (
     "The warehouse did not answer in time",
-    "It is busy, or somebody holds a lock. Try again in a while; docs/runbooks/slow-run.md says how "
-    "to see who works in it.",
+    "It is busy, or somebody holds a lock. Try again in a while; docs/runbooks/slow-run.md says "
+    "how to see who works in it.",
 )
 
 

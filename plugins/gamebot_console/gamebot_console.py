@@ -26,8 +26,8 @@ class GamebotConsole(AirflowPlugin):
 
     name = "gamebot_console"
     fastapi_apps: ClassVar = [{"app": console, "url_prefix": "/gamebot", "name": "Gamebot"}]
-    # In Airflow's navigation, and in a frame beside it. The address is relative to Airflow's own, so
-    # that it holds behind a base URL.
+    # In Airflow's navigation, and in a frame beside it. The address is relative to Airflow's own,
+    # so that it holds behind a base URL.
     external_views: ClassVar = [
         {
             "name": "Releases",

@@ -1,6 +1,6 @@
-"""Airflow's API server with the console in it, behind a base URL, on a metadata database of its own.
+"""Airflow's API server with the console, behind a base URL, on a metadata database of its own.
 
-Run as a program, with the DAG files of `DAGS` read once and no scheduler: what is started stays
+Run as a program, its DAG files are read once and there is no scheduler: what is started stays
 queued. As a module, what the tests need to start and ask it.
 """
 
@@ -26,7 +26,7 @@ PREFIX = "/airflow"
 USERS = {"admin": "admin", "uwe": "user", "ana": "viewer"}
 
 # The real DAG of the rollback; of the others only what the console asks Airflow about.
-STAND_INS = '''
+STAND_INS = """
 from airflow.sdk import Param, dag, task
 
 @dag(dag_id="survivor_medallion_pipeline", schedule=None)
@@ -35,7 +35,9 @@ def pipeline():
     def load_bronze(): ...
     load_bronze()
 
-@dag(dag_id="survivor_release_audit", schedule=None, params={"release_id": Param(None, type=["null", "integer"])})
+RELEASE = {"release_id": Param(None, type=["null", "integer"])}
+
+@dag(dag_id="survivor_release_audit", schedule=None, params=RELEASE)
 def audit():
     @task
     def audit_with_soda(): ...
@@ -43,7 +45,7 @@ def audit():
 
 pipeline()
 audit()
-'''
+"""
 
 
 class Server:

@@ -41,8 +41,11 @@ def superuser(create_warehouse: Callable[[], ConnectionSettings]) -> ConnectionS
             publish_release(owner, release)
         failed = start(owner)
         note_failure(owner, failed, f"dbt_build: {HOSTILE} s3://key:hidden@bucket password=hidden")
-        owner.execute("update ops.releases set state = 'failed', closed_at = clock_timestamp() "
-                      "where release_id = %s", (failed,))
+        owner.execute(
+            "update ops.releases set state = 'failed', closed_at = clock_timestamp() "
+            "where release_id = %s",
+            (failed,),
+        )
     return superuser
 
 
@@ -72,7 +75,9 @@ class Links(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value for name, value in attrs if name in ("href", "src", "action") and value]
+        self.found += [
+            value for name, value in attrs if name in ("href", "src", "action") and value
+        ]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -260,8 +265,15 @@ def test_pages_that_runs_left_are_shown_without_the_rights_of_who_looks(
         page = nobody.get(address)
         style = nobody.get(address.replace("index.html", "static/a.css"))
         stolen = nobody.get(address.replace("passed/", "passed/x"))
-        for path in ("../../2/dbt/x", "%2e%2e/%2e%2e/2/dbt/x", "..%2f..%2f..%2foutside.txt",
-                     "//etc/passwd", "static", "link.txt", "static/../index.html%00"):
+        for path in (
+            "../../2/dbt/x",
+            "%2e%2e/%2e%2e/2/dbt/x",
+            "..%2f..%2f..%2foutside.txt",
+            "//etc/passwd",
+            "static",
+            "link.txt",
+            "static/../index.html%00",
+        ):
             escaped = nobody.get(address.replace("index.html", path))
             assert escaped.status_code in (302, 404), path
             assert "secret" not in escaped.text
@@ -316,7 +328,8 @@ def test_with_hundreds_of_releases_a_page_is_as_fast(
         owner.execute(
             """
             insert into ops.check_results (
-                release_id, tool, check_id, layer, table_name, description, severity, outcome, observed
+                release_id, tool, check_id, layer, table_name, description, severity, outcome,
+                observed
             )
             select release_id, 'dbt', 'check ' || n, 'gold', 't', 'd', 'blocking', 'passed', '{}'
             from ops.releases, generate_series(1, 100) as n

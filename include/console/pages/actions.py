@@ -74,11 +74,7 @@ def _context(connection: psycopg.Connection, release_id: int, name: str) -> dict
         "release": release,
         "seen": seen,
         "possible": can_be_shown(release) if name == "show" else can_be_audited(release),
-        "rows": [
-            line
-            for line in with_change(counts[release_id], before)
-            if line.layer in layers
-        ],
+        "rows": [line for line in with_change(counts[release_id], before) if line.layer in layers],
     }
 
 

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import psycopg
 from fastapi import Query, Request, Response
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from include.artifacts import ArtifactMissing, ArtifactsError
-from include.comparison import ReleaseComparison, compare_releases
+from include.comparison import ReleaseComparison, as_markdown, compare_releases
+from include.comparison.markdown import in_short
 from include.console import artefacts
 from include.console.access import ViewerDep
 from include.console.page import Page, render
@@ -44,12 +47,19 @@ async def compare(
             context["problem"] = "These are the same release: choose two."
         else:
             context |= await _compared(older, newer, choice["releases"])
+    if comparison := context["comparison"]:
+        context |= {"in_short": in_short(comparison), "errata": _errata(comparison)}
     return await asyncio.to_thread(render, request, viewer, "compare.html", context)
 
 
-def _choice(
-    connection: psycopg.Connection, older: int | None, newer: int | None
-) -> dict[str, Any]:
+def _errata(comparison: ReleaseComparison) -> Markup:
+    """Return the errata list as HTML, without its head, which the page has already."""
+    _, _, body = as_markdown(comparison).partition(in_short(comparison))
+    # Whatever upstream calls a castaway stays text.
+    return Markup(MarkdownIt("commonmark", {"html": False}).render(body))  # noqa: S704
+
+
+def _choice(connection: psycopg.Connection, older: int | None, newer: int | None) -> dict[str, Any]:
     releases = list_those_with_tables(connection)
     seen = next((it.release_id for it in releases if it.shown_layers), None)
     newer = newer or seen

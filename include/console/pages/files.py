@@ -105,14 +105,14 @@ async def passed_file(given: str, path: str) -> Response:
 
 
 MISSING = (
-    "Release {release_id} has no such file of {name}. Its run may not have got as far, the files of "
-    "old releases are deleted with their tables, and GAMEBOT_ARTIFACTS_URL must name the same place "
-    "for tasks and API server (docs/settings.md)."
+    "Release {release_id} has no such file of {name}. Its run may not have got as far, the files "
+    "of old releases are deleted with their tables, and GAMEBOT_ARTIFACTS_URL must name the same "
+    "place for tasks and API server (docs/settings.md)."
 )
 
 UNREADABLE = (
-    "The artefacts cannot be read now. The API server's log says why; GAMEBOT_ARTIFACTS_URL says where "
-    "they are (docs/settings.md)."
+    "The artefacts cannot be read now. The API server's log says why, and GAMEBOT_ARTIFACTS_URL "
+    "where they are (docs/settings.md)."
 )
 
 

@@ -28,3 +28,17 @@ if (isFramed && canLeave()) {
   const handOver = document.querySelector("a[data-leave-now]");
   if (handOver) leave(handOver.href);
 }
+
+// Whoever follows a link to what is folded wants to see it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let fold = target?.closest("details"); fold; fold = fold.parentElement?.closest("details")) fold.open = true;
+  target?.scrollIntoView();
+}
+
+if (location.hash) unfold();
+addEventListener("hashchange", unfold);
+// Paper cannot be unfolded.
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details")) fold.open = true;
+});
