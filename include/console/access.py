@@ -14,7 +14,8 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
-PIPELINE = "survivor_medallion_pipeline"
+from include.console.words import PIPELINE
+
 ROLLBACK = "survivor_release_rollback"
 AUDIT = "survivor_release_audit"
 STARTED_HERE = (ROLLBACK, AUDIT)

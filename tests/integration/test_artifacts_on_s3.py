@@ -12,7 +12,15 @@ import pytest
 
 pytest.importorskip("moto", reason="make test installs it")
 
-from include.artifacts import ArtifactsError, delete_folders, upload_folder
+from include.artifacts import (
+    ArtifactMissing,
+    ArtifactsError,
+    delete_folders,
+    kept_names,
+    list_kept,
+    open_kept,
+    upload_folder,
+)
 from tests.object_store import BUCKET, KEY_ID, SECRET_KEY, object_store
 
 if TYPE_CHECKING:
@@ -197,3 +205,20 @@ class TestWhatGoesWrong:
         with pytest.raises(ArtifactsError, match="connection 'pages', which Airflow does not"):
             upload_folder(pages, 7, "great_expectations")
         assert store.objects() == {}
+
+
+def test_the_console_reads_what_a_run_kept_in_the_bucket(store: ObjectStore, pages: Path) -> None:
+    """In hosted Airflow the API server has no disk in common with the workers."""
+    upload_folder(pages, 7, "great_expectations")
+    upload_folder(pages, 7, "soda")
+
+    assert kept_names(7) == ["great_expectations", "soda"]
+    assert kept_names(8) == []
+    files = dict(list_kept("releases/7/great_expectations"))
+    assert files["static/styles/data_docs.css"] == len("body{}")
+    file, size = open_kept("releases/7/great_expectations/index.html")
+    with file:
+        assert (file.read(), size) == (b"<h1>release 7</h1>", 18)
+    for path in ("releases/7/soda/nothing", "releases/7/soda/static", "releases/7/../7/soda/x"):
+        with pytest.raises(ArtifactMissing):
+            open_kept(path)

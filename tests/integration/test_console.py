@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -12,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from include.comparison import compare_releases
+from include.environments import PROJECT_DIR
 from include.warehouse.connection import CONNECTION_VARIABLE
 from include.warehouse.releases import mark_built, note_failure, publish_release
 from include.warehouse.schemas import AUDITOR, OWNER
 from tests.conftest import as_pipeline
 from tests.integration.console_server import PREFIX, Server, console_server, token_of
-from tests.integration.small_releases import build_release, start
+from tests.integration.small_releases import AUDITED, build_release, check, start
 
 if TYPE_CHECKING:
     from include.local.postgres import PostgresServer
@@ -35,8 +39,19 @@ def superuser(create_warehouse: Callable[[], ConnectionSettings]) -> ConnectionS
     superuser = create_warehouse()
     pipeline = as_pipeline(superuser)
     with pipeline.connect(role=OWNER) as owner:
+        results = [check(tool, layer) for tool, layer in AUDITED]
+        warned = check(
+            "soda",
+            "silver",
+            check_id="hostile",
+            severity="warning",
+            outcome="warned",
+            description=f"a description {HOSTILE}",
+            message=f"a message {HOSTILE} postgresql://login:hidden@host/db",
+            observed={"value": HOSTILE, "sample": [{HOSTILE: HOSTILE}]},
+        )
         for gold in ("1 as answer", "2 as answer, 'new' as added"):
-            release = build_release(pipeline, owner, gold)
+            release = build_release(pipeline, owner, gold, results=[*results, warned])
             mark_built(owner, release)
             publish_release(owner, release)
         failed = start(owner)
@@ -142,10 +157,11 @@ def test_the_health_page_needs_no_sign_in(server: Server) -> None:
 def test_what_a_database_or_upstream_wrote_is_text(server: Server) -> None:
     """The failure of a release is whatever some library said, and some libraries say passwords."""
     with server.browser() as browser:
-        page = browser.get("releases/3").text
-    assert "&lt;script&gt;alert" in page
-    assert "<script>alert" not in page and "<img" not in page
-    assert "hidden" not in re.sub(r'type="hidden"', "", page)
+        for path in ("releases/2", "releases/3", "", "compare?older=1&newer=2"):
+            page = browser.get(path).text
+            assert "<script>alert" not in page and "<img" not in page
+            assert "hidden" not in page
+            assert ("&lt;script&gt;alert" in page) == path.startswith("releases"), path
 
 
 @pytest.mark.parametrize("name", ["admin", "uwe"])
@@ -285,6 +301,25 @@ def test_pages_that_runs_left_are_shown_without_the_rights_of_who_looks(
     assert "secret" not in stolen.text and stolen.status_code == 403
 
 
+def test_a_large_file_is_not_compressed_by_the_thread_that_answers_everybody(
+    server: Server, folder: Path
+) -> None:
+    """Airflow compresses what it sends; a data package is a hundred megabytes."""
+    package = folder / "artifacts" / "releases" / "1" / "package"
+    package.mkdir(parents=True)
+    (package / "gamebot.duckdb").write_bytes(b"0" * 3_000_000)
+    (package / "CHANGES.md").write_text("<script>alert(1)</script>")
+    with server.browser("ana") as browser:
+        assert "gamebot.duckdb" in browser.get("releases/1/artefacts/package").text
+        file = browser.get("releases/1/files/package/gamebot.duckdb")
+        changes = browser.get("releases/1/files/package/CHANGES.md")
+    assert len(file.content) == 3_000_000
+    assert file.headers["Content-Encoding"] == "identity"
+    assert file.headers["Content-Length"] == "3000000"
+    assert changes.headers["Content-Type"].startswith("text/plain")
+    assert changes.headers["Content-Security-Policy"].startswith("sandbox;")
+
+
 def test_an_artefact_that_is_not_there_says_what_to_do(server: Server) -> None:
     with server.browser() as browser:
         for path in ("releases/2/artefacts/soda", "releases/2/files/soda/results.json"):
@@ -294,7 +329,7 @@ def test_an_artefact_that_is_not_there_says_what_to_do(server: Server) -> None:
 
 
 def test_releases_that_lost_their_tables_keep_their_page(
-    server: Server, superuser: ConnectionSettings
+    server: Server, folder: Path, superuser: ConnectionSettings
 ) -> None:
     with superuser.connect(role=OWNER) as owner:
         gone = start(owner)
@@ -305,9 +340,17 @@ def test_releases_that_lost_their_tables_keep_their_page(
         )
         for layer in ("bronze", "silver", "gold", "reference"):
             owner.execute(f"drop schema {layer}_r{gone}")  # type: ignore[arg-type]
+    kept = folder / "artifacts" / "releases" / str(gone) / "changes" / "changes.json"
+    with as_pipeline(superuser).connect(role=AUDITOR) as auditor:
+        comparison = compare_releases(auditor, 1, 2)
     with server.browser() as browser:
         assert "Its tables were dropped" in browser.get(f"releases/{gone}").text
-        assert "are gone" in browser.get(f"compare?older=1&newer={gone}").text
+        assert "no comparison was kept" in browser.get(f"compare?older=1&newer={gone}").text
+        kept.parent.mkdir(parents=True)
+        kept.write_text(comparison.model_dump_json())
+        told = browser.get(f"compare?older=1&newer={gone}").text
+        assert "As it was written down" in told and "gold.features" in told
+        assert "What was kept compares" in browser.get(f"compare?older=2&newer={gone}").text
 
 
 def test_with_hundreds_of_releases_a_page_is_as_fast(
@@ -401,6 +444,19 @@ def test_pages_read_as_the_auditor_and_can_write_nothing(
     assert who == (AUDITOR,)
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         _read(lambda connection: connection.execute("delete from ops.check_results"), 5)
+
+
+def test_tasks_load_the_plugin_without_its_pages() -> None:
+    """Every task process imports every plugin."""
+    plugin = PROJECT_DIR / "plugins" / "gamebot_console"
+    program = (
+        f"import sys; sys.path.insert(0, {str(plugin)!r}); import gamebot_console; "
+        "print([it for it in sys.modules if it.startswith(('include', 'fastapi'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_list_of_a_hundred_releases_is_one_statement(owner: psycopg.Connection) -> None:

@@ -15,7 +15,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from include.console import airflow_api
 from include.console.access import AUDIT, ROLLBACK, Viewer, ViewerDep, airflow_root
-from include.console.page import Page, render, run_path
+from include.console.page import Page, render
 from include.console.pages.releases import ReleaseId
 from include.console.records import (
     can_be_audited,
@@ -25,6 +25,7 @@ from include.console.records import (
     with_change,
 )
 from include.console.warehouse import read_warehouse
+from include.console.words import run_path
 from include.warehouse.releases import ReleaseError, published_release
 from include.warehouse.schemas import layers_up_to
 
@@ -94,7 +95,11 @@ async def start(
             request,
             "POST",
             f"/dags/{action.dag_id}/dagRuns",
-            json={"logical_date": None, "conf": {"release_id": release_id}},
+            json={
+                "logical_date": None,
+                "conf": {"release_id": release_id},
+                "note": f"Release {release_id}, asked for in the release console.",
+            },
         )
     except airflow_api.Refused as error:
         raise HTTPException(error.status, f"Airflow did not start the run: {error}") from error

@@ -9,9 +9,10 @@ import psycopg
 from fastapi import Request, Response
 
 from include.console import airflow_api, artefacts
-from include.console.access import PIPELINE, ViewerDep
+from include.console.access import ViewerDep
 from include.console.page import Page, show
 from include.console.records import count_checks, count_rows, list_page, release_before
+from include.console.words import PIPELINE
 from include.warehouse.news import release_news
 from include.warehouse.releases import published_release
 from include.warehouse.schemas import LAYERS

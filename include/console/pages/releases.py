@@ -12,7 +12,7 @@ import psycopg
 from fastapi import Path, Query, Request, Response
 
 from include.console import airflow_api, artefacts
-from include.console.access import PIPELINE, ViewerDep
+from include.console.access import ViewerDep
 from include.console.page import Page, render, show
 from include.console.records import (
     PAGE_LENGTH,
@@ -32,6 +32,7 @@ from include.console.records import (
     with_change,
 )
 from include.console.warehouse import read_warehouse
+from include.console.words import PIPELINE
 from include.warehouse.checks import Outcome, Tool
 from include.warehouse.news import release_news
 from include.warehouse.releases import ReleaseError, published_release
