@@ -22,9 +22,12 @@ CONNECT_SECONDS = 3
 QUERY_SECONDS = 5
 ANSWER_SECONDS = 10
 """How long a page waits for all of it."""
+LONG_ANSWER_SECONDS = 60
 
 # Not Airflow's threads: however many pages wait for a warehouse that hangs, Airflow's do not.
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="gamebot-console")
+# What takes long goes one after the other, and holds up no other page.
+_long_threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gamebot-console-long")
 
 
 class WarehouseUnavailable(RuntimeError):
@@ -57,15 +60,22 @@ async def read_warehouse(
     work: Callable[[psycopg.Connection], T],
     *,
     query_seconds: int = QUERY_SECONDS,
-    answer_seconds: float | None = None,
+    takes_long: bool = False,
 ) -> T:
     """Let `work` read, in a thread, in a session that can write nothing.
+
+    Args:
+        work: what to read.
+        query_seconds: how long a statement may take.
+        takes_long: it reads whole tables: it may take a minute, and waits for others of its kind.
 
     Raises:
         WarehouseUnavailable: it cannot be reached, is not prepared, or took too long.
     """
-    future = asyncio.get_running_loop().run_in_executor(_threads, _read, work, query_seconds)
-    done, _ = await asyncio.wait({future}, timeout=answer_seconds or ANSWER_SECONDS)
+    threads = _long_threads if takes_long else _threads
+    future = asyncio.get_running_loop().run_in_executor(threads, _read, work, query_seconds)
+    patience = LONG_ANSWER_SECONDS if takes_long else ANSWER_SECONDS
+    done, _ = await asyncio.wait({future}, timeout=patience)
     if not done:
         # Keeps it from beginning if it did not yet; what runs ends with its statement's time.
         future.cancel()
