@@ -119,8 +119,9 @@ def test_behind_a_base_url_every_link_leads_below_it(server: Server, path: str) 
 
 
 def test_a_style_sheet_keeps_until_its_content_changes(server: Server) -> None:
+    with server.browser() as browser:
+        page = browser.get("").text
     with server.browser(None) as browser:
-        page = server.browser().get("").text
         address = next(it for it in Links(page).found if it.endswith("console.css"))
         kept = browser.get(address.removeprefix(f"{PREFIX}/gamebot/"))
         other = browser.get("static/000000000000/console.css")
