@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from include.artifacts import ArtifactMissing, ArtifactsError
+from include.artifacts import ArtifactsError
 from include.comparison import ReleaseComparison, as_markdown, compare_releases
 from include.comparison.markdown import in_short
 from include.console import artefacts
@@ -29,9 +29,11 @@ EXAMPLES = 10
 # Every table of both is read: a few seconds each.
 QUERY_SECONDS = 30
 
-# A release's tables never change, so neither does the difference between two.
-_kept: OrderedDict[tuple[int, int], ReleaseComparison] = OrderedDict()
-KEPT = 8
+# The tables of a release never change once its run has ended, so neither does the difference
+# between two.
+SETTLED = {"published", "superseded", "failed"}
+_made: OrderedDict[tuple[int, int], ReleaseComparison] = OrderedDict()
+REMEMBERED = 8
 
 
 @page.get("/compare")
@@ -69,36 +71,36 @@ def _choice(connection: psycopg.Connection, older: int | None, newer: int | None
     }
 
 
-def _compare(connection: psycopg.Connection, older: int, newer: int) -> ReleaseComparison:
-    # Whoever waited for the same comparison finds it made.
-    if (older, newer) not in _kept:
-        _kept[older, newer] = compare_releases(connection, older, newer, examples=EXAMPLES)
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return _kept[older, newer]
-
-
 async def _compared(older: int, newer: int, releases: list[ListedRelease]) -> dict[str, Any]:
     there = {release.release_id for release in releases}
-    if {older, newer} <= there:
-        comparison = _kept.get((older, newer)) or await read_warehouse(
-            lambda connection: _compare(connection, older, newer),
-            query_seconds=QUERY_SECONDS,
-            takes_long=True,
-        )
-        return {"comparison": comparison}
-    gone = " and ".join(str(it) for it in (older, newer) if it not in there)
+    if not {older, newer} <= there and (kept := await _kept_changes(older, newer)):
+        return {"comparison": kept, "is_kept": True}
+    comparison = _made.get((older, newer)) or await read_warehouse(
+        lambda connection: _compare(connection, older, newer),
+        query_seconds=QUERY_SECONDS,
+        takes_long=True,
+    )
+    return {"comparison": comparison}
+
+
+def _compare(connection: psycopg.Connection, older: int, newer: int) -> ReleaseComparison:
+    # Whoever waited for the same comparison finds it made.
+    if comparison := _made.get((older, newer)):
+        return comparison
+    comparison = compare_releases(connection, older, newer, examples=EXAMPLES)
+    if SETTLED >= {comparison.older.state, comparison.newer.state}:
+        _made[older, newer] = comparison
+        while len(_made) > REMEMBERED:
+            _made.popitem(last=False)
+    return comparison
+
+
+async def _kept_changes(older: int, newer: int) -> ReleaseComparison | None:
+    """Return what was written down of both when the newer one was published, if it was."""
     try:
         told = await artefacts.kept_json(f"releases/{newer}/changes/changes.json")
         comparison = ReleaseComparison.model_validate(told)
-    except (ArtifactMissing, ArtifactsError, ValidationError):
-        return {
-            "problem": f"The tables of release {gone} are gone, or there never was such a release, "
-            f"and no comparison was kept with release {newer}. Choose two of those below."
-        }
-    if comparison.older.release_id != older:
-        return {
-            "problem": f"The tables of release {gone} are gone. What was kept compares release "
-            f"{newer} with {comparison.older.release_id}."
-        }
-    return {"comparison": comparison, "is_kept": True}
+    # Of another version of the code, too.
+    except (ArtifactsError, ValidationError):
+        return None
+    return comparison if comparison.older.release_id == older else None
