@@ -22,7 +22,8 @@ CONNECT_SECONDS = 3
 QUERY_SECONDS = 5
 ANSWER_SECONDS = 10
 """How long a page waits for all of it."""
-LONG_ANSWER_SECONDS = 60
+LONG_ANSWER_SECONDS = 50
+"""Less than the minute after which most proxies give up."""
 
 # Not Airflow's threads: however many pages wait for a warehouse that hangs, Airflow's do not.
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="gamebot-console")
@@ -55,6 +56,11 @@ TOO_SLOW = (
     "how to see who works in it.",
 )
 
+STILL_AT_IT = (
+    "This takes longer than a page waits",
+    "It goes on all the same: load this page again in a minute.",
+)
+
 
 async def read_warehouse(
     work: Callable[[psycopg.Connection], T],
@@ -79,7 +85,7 @@ async def read_warehouse(
     if not done:
         # Keeps it from beginning if it did not yet; what runs ends with its statement's time.
         future.cancel()
-        raise WarehouseUnavailable(*TOO_SLOW)
+        raise WarehouseUnavailable(*(STILL_AT_IT if takes_long else TOO_SLOW))
     return future.result()
 
 

@@ -88,7 +88,7 @@ def _compare(connection: psycopg.Connection, older: int, newer: int) -> ReleaseC
     if comparison := _made.get((older, newer)):
         return comparison
     comparison = compare_releases(connection, older, newer, examples=EXAMPLES)
-    if SETTLED >= {comparison.older.state, comparison.newer.state}:
+    if {comparison.older.state, comparison.newer.state} <= SETTLED:
         _made[older, newer] = comparison
         while len(_made) > REMEMBERED:
             _made.popitem(last=False)
