@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,8 +26,7 @@ page = Page(navigation="Overview", path="/")
 @page.get("/")
 async def overview(request: Request, viewer: ViewerDep) -> Response:
     """Show what readers see now."""
-    package = await artefacts.package_pointer()
-    run = await _newest_run(request)
+    package, run = await asyncio.gather(artefacts.package_pointer(), _newest_run(request))
     return await show(
         request,
         viewer,
