@@ -11,12 +11,13 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.quality.data_docs import make_self_contained
+from include.quality.data_docs import link_from_index, make_self_contained
 from include.quality.report import SAMPLE_SIZE, check_id, conclude
 from include.quality.session import audit_session, require_layers, require_tables
 from include.warehouse.checks import CheckResult, Outcome, Severity
@@ -88,6 +89,7 @@ def audit(settings: ConnectionSettings, release_id: int, docs_dir: Path) -> list
         )
         run = checkpoint.run()
         _write_docs(context, docs_dir)
+    _write_distributions(settings, release_id, docs_dir)
     return [
         _result(str(validation.asset_name), expectation)
         for validation in run.run_results.values()
@@ -108,6 +110,20 @@ def _write_docs(context: AbstractDataContext, docs_dir: Path) -> None:
     context.add_data_docs_site(site_name=SITE, site_config=site)
     context.build_data_docs(site_names=[SITE])
     make_self_contained(docs_dir)
+
+
+def _write_distributions(settings: ConnectionSettings, release_id: int, docs_dir: Path) -> None:
+    """Add the pages about the features; without them a release is as good as with them."""
+    from include.quality.distributions import write_distributions
+
+    try:
+        with settings.connect(role=AUDITOR) as connection:
+            connection.read_only = True
+            pages = write_distributions(connection, release_id, docs_dir)
+        link_from_index(docs_dir, "How the features are distributed", pages)
+    except Exception:  # noqa: BLE001
+        print("The pages about the features' distributions could not be made:", file=sys.stderr)
+        traceback.print_exc()
 
 
 def _result(table: str, validated: ExpectationValidationResult) -> CheckResult:

@@ -152,7 +152,10 @@ def test_great_expectations_passes_a_sound_release_with_warnings(
     assert PASSWORD not in "\n".join(report)
 
     pages = list((tmp_path / "docs").rglob("*.html"))
-    assert (tmp_path / "docs" / "index.html") in pages
+    index = (tmp_path / "docs" / "index.html").read_text(encoding="utf-8")
+    for table in ("ml_features_hybrid", "ml_features_as_of"):
+        assert (tmp_path / "docs" / "distributions" / f"{table}.html") in pages
+        assert f'href="distributions/{table}.html"' in index
     for page in pages:
         html = page.read_text(encoding="utf-8")
         assert not re.findall(r"<(?:link|script|img|iframe)\b[^>]*https?://[^>]*>", html), page

@@ -3,7 +3,7 @@
 Its pages load scripts and styles from seven hosts, one of them a picture that reports each visit.
 `vendor/` holds what they need in the same versions: Bootstrap 4.3.1, Bootstrap Table 1.19.1 and
 jQuery 3.7.1, all under the MIT licence that their first lines state. Charts, date pickers and
-column filters, which the pages of this project do not use, are left out.
+column filters, which its pages of this project do not use, are left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 VENDOR = Path(__file__).with_name("vendor")
@@ -25,6 +27,9 @@ _REPLACED = re.compile(
     r"""|<link\b[^>]*\brel="shortcut icon"[^>]*>"""
 )
 
+# Where the first page's content begins, after the bar at the top.
+_TOP = re.compile(r'<div class="container-fluid pt-4[^>]*>')
+
 
 def make_self_contained(site: Path) -> None:
     """Let every page under `site` load its styles and scripts from the site itself."""
@@ -38,3 +43,19 @@ def make_self_contained(site: Path) -> None:
         page.write_text(
             html.replace("<head>", "<head>\n    " + "\n    ".join(local), 1), encoding="utf-8"
         )
+
+
+def link_from_index(site: Path, heading: str, pages: Sequence[Path]) -> None:
+    """Name pages of our own, each by its file, at the top of the site's first page."""
+    links = " · ".join(
+        f'<a href="{page.relative_to(site).as_posix()}">{escape(page.stem)}</a>' for page in pages
+    )
+    index = site / "index.html"
+    html, found = _TOP.subn(
+        rf'\g<0><p class="lead">{escape(heading)}: {links}</p>',
+        index.read_text(encoding="utf-8"),
+        count=1,
+    )
+    if not found:
+        raise ValueError(f"{index} has no place for links: Great Expectations writes it otherwise.")
+    index.write_text(html, encoding="utf-8")
