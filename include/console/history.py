@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict
 
 from include.console.charts import Chart
+from include.console.page import number, seconds
 
 Stage = Literal["detect", "load", "dbt", "audits", "publish", "unfinished"]
 
@@ -179,9 +180,7 @@ def drifts(history: Iterable[HistoricRelease]) -> list[Drift]:
     for stage, name in (("total", "all of it"), *STAGES.items()):
         now, before = (_seconds(stage, releases) for releases in (newer, older))
         if now and before:
-            found.append(
-                Drift(stage=name, now=median(now), before=median(before), releases=count)
-            )
+            found.append(Drift(stage=name, now=median(now), before=median(before), releases=count))
     return found
 
 
@@ -189,9 +188,7 @@ def _seconds(stage: str, releases: Iterable[HistoricRelease]) -> list[float]:
     if stage == "total":
         totals = (one.total() for one in releases)
         return [total for total in totals if total is not None]
-    return [
-        seconds for one in releases for name, seconds in one.durations().items() if name == stage
-    ]
+    return [took for one in releases for name, took in one.durations().items() if name == stage]
 
 
 def charts(history: Sequence[HistoricRelease]) -> list[Chart]:
@@ -249,13 +246,13 @@ def _durations(history: Sequence[HistoricRelease]) -> Chart:
     failed = [str(one.release_id) for one in history if one.has_failed]
     told = [f"{len(history)} releases"]
     if totals:
-        told[0] += f", half of them within {_minutes(median(totals))}"
+        told[0] += f", half of them within {seconds(median(totals))}"
     if failed:
         told.append(f"failed: {_listed(failed)}")
     if beyond:
         told.append(
             "beyond the axis: "
-            + _listed([f"{one.release_id} ({_minutes(one.total() or 0)})" for one in beyond])
+            + _listed([f"{one.release_id} ({seconds(one.total() or 0)})" for one in beyond])
         )
     return Chart(
         id="durations",
@@ -308,8 +305,8 @@ def _rows(history: Sequence[HistoricRelease]) -> Chart:
     if known:
         first, last = known[0], known[-1]
         summary = (
-            f"{last.bronze_rows:,} in release {last.release_id}, {first.bronze_rows:,} in release "
-            f"{first.release_id}."
+            f"{number(last.bronze_rows)} in release {last.release_id}, "
+            f"{number(first.bronze_rows)} in release {first.release_id}."
         )
     return Chart(
         id="rows",
@@ -398,11 +395,3 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[-most:])} and {len(names) - most} before"
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h"

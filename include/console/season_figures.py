@@ -17,6 +17,8 @@ STAGES_WIDTH, NARROWEST_STAGE, WIDEST_STAGE = 1120, 34, 64
 LETTER_WIDTH = 6.6
 
 # Upstream's words for an immunity that held, and for two that are none.
+NO_BALLOT = "\N{EN DASH}"
+
 NECKLACE = ("Individual",)
 IDOL = ("Hidden",)
 NO_IMMUNITY = ("Removed from tribal", "Hidden (nullified)")
@@ -130,11 +132,7 @@ def _ribbon(season: Season, stretch: Stretch, stage_width: int) -> Ribbon:
 def _told(season: Season, stretch: Stretch) -> str:
     """Say where somebody was and when."""
     first, last = season.stages[stretch.first], season.stages[stretch.last]
-    stages = (
-        f"stage {first.sog_id}"
-        if first == last
-        else f"stages {first.sog_id} to {last.sog_id}"
-    )
+    stages = f"stage {first.sog_id}" if first == last else f"stages {first.sog_id} to {last.sog_id}"
     episodes = (
         f"episode {first.episode}"
         if first.episode == last.episode
@@ -226,7 +224,7 @@ def _mark(season: Season, ballot: Ballot) -> Mark:
     if ballot.vote_event and ballot.vote_event_outcome not in (None, ballot.vote_event):
         happened = f"{ballot.vote_event}: {ballot.vote_event_outcome}"
     if not ballot.has_ballot:
-        return Mark(text="–", kind="none", told=f"no ballot: {happened or 'unknown why'}")
+        return Mark(text=NO_BALLOT, kind="none", told=f"no ballot: {happened or 'unknown why'}")
     name = season.names.get(ballot.target_id or "", ballot.target_id or "")
     told = f"for {name}"
     if ballot.vote_round > 1:
@@ -395,9 +393,7 @@ def challenge_wins(season: Season) -> Chart | None:
 
 def jury(season: Season) -> list[tuple[str, list[str]]]:
     """Return the finalists, most votes first, and who voted for each."""
-    votes: dict[str, list[str]] = {
-        one.castaway_id: [] for one in season.cast if one.is_finalist
-    }
+    votes: dict[str, list[str]] = {one.castaway_id: [] for one in season.cast if one.is_finalist}
     for vote in season.jury_votes:
         votes.setdefault(vote.finalist_id, []).append(vote.juror_name)
     places = {one.castaway_id: one.place or len(season.cast) for one in season.cast}

@@ -36,6 +36,9 @@ class Row(BaseModel):
 
 T = TypeVar("T", bound=Row)
 
+# The snapshot lacks it.
+TRIBE_COLOURS = "tribe_colours"
+
 
 class Published(Row):
     """Where the layers lie that readers see now."""
@@ -301,7 +304,7 @@ def read_season(
         order by "order"
         """,
     )
-    names = dict(
+    names: dict[str, str] = dict(
         connection.execute(
             sql.SQL("select castaway_id, castaway from {bronze}.castaway_details").format(
                 **published.schemas()
@@ -380,7 +383,7 @@ def _select(
     columns = sql.SQL(", ").join(map(sql.Identifier, model.model_fields))
     with connection.cursor(row_factory=class_row(model)) as cursor:
         return cursor.execute(
-            sql.SQL(query).format(columns=columns, **published.schemas()),  # type: ignore[arg-type]
+            sql.SQL(query).format(columns=columns, **published.schemas()),
             parameters,
         ).fetchall()
 
@@ -399,7 +402,7 @@ def _tribes(
     """Return the tribes' colours: none where the source, such as the snapshot, lacks them."""
     schema = release_schema("bronze", published.releases["bronze"])
     (there,) = connection.execute(
-        "select to_regclass(%s) is not null", (f"{schema}.tribe_colours",)
+        "select to_regclass(%s) is not null", (f"{schema}.{TRIBE_COLOURS}",)
     ).fetchone() or (False,)
     if not there:
         return []
@@ -493,7 +496,7 @@ def _boot_vote(number: int, rows: list[Ballot]) -> BootVote:
     for _, of_round in groupby(rows, key=lambda ballot: ballot.vote_round):
         cast = [ballot for ballot in of_round if ballot.has_ballot]
         against = Counter(ballot.target_id for ballot in cast if not ballot.nullified)
-        tally = "–".join(str(count) for _, count in against.most_common())
+        tally = "-".join(str(count) for _, count in against.most_common())
         if nullified := len(cast) - against.total():
             tally = f"{tally or 0} ({nullified} not counted)"
         if tally:

@@ -32,9 +32,7 @@ def test_features_are_those_of_the_table_beside_those_of_the_release_before(
     """Keys are no features, and the text None is a value."""
     before = build(GOLD.format(scale=40))
     now = build(GOLD.format(scale=80) + " union all select 41, 'k', null, 1, null")
-    found = features(
-        auditor, "features", ["castaway_id"], f"gold_r{now}", f"gold_r{before}"
-    )
+    found = features(auditor, "features", ["castaway_id"], f"gold_r{now}", f"gold_r{before}")
     assert (found.rows, found.rows_before) == (41, 40)
     wins, rate, tribe = found.distributions
     assert [one.name for one in found.distributions] == ["wins", "rate", "tribe"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
+import psycopg
 from fastapi import Query, Request, Response
 
 from include.console.access import PIPELINE, ViewerDep
@@ -23,7 +24,7 @@ async def history(
 ) -> Response:
     """Show the newest releases, `last` of them."""
 
-    def context(connection):  # type: ignore[no-untyped-def]
+    def context(connection: psycopg.Connection) -> dict[str, Any]:
         found = read_history(connection, last, run_starts)
         return {
             "history": found,
@@ -37,7 +38,7 @@ async def history(
 
 
 def run_starts(run_ids: Sequence[str]) -> Mapping[str, datetime]:
-    """Ask Airflow's database when runs of the pipeline began; it forgets those that were deleted."""
+    """Ask Airflow's database when runs of the pipeline began; deleted ones are not there."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select

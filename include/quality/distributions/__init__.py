@@ -1,8 +1,8 @@
 """How the features of gold are distributed, now and in the release before: pages in the Data Docs.
 
-Great Expectations draws distributions itself, with Vega: a megabyte of scripts that evaluate text as
-code, and an expectation for every feature. These pages need neither: `features` bins what a table
-holds, `pages` draws it on the server. Nothing here decides about a release.
+Great Expectations draws distributions itself, with Vega: a megabyte of scripts that evaluate text
+as code, and an expectation for every feature. These pages need neither: `features` bins what a
+table holds, `pages` draws it on the server. Nothing here decides about a release.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ TABLES = {
 }
 
 
-def write_distributions(
-    connection: psycopg.Connection, release_id: int, site: Path
-) -> list[Path]:
+def write_distributions(connection: psycopg.Connection, release_id: int, site: Path) -> list[Path]:
     """Write the pages into a folder of the Data Docs; return them.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -111,15 +112,12 @@ def features(
         rows=len(now),
         rows_before=rows_before,
         distributions=[
-            describe(name, kind, now[name], before[name] if name in before else None)
-            for name, kind in types.items()
+            describe(name, kind, now[name], before.get(name)) for name, kind in types.items()
         ],
     )
 
 
-def describe(
-    name: str, kind: str, now: pd.Series, before: pd.Series | None = None
-) -> Distribution:
+def describe(name: str, kind: str, now: pd.Series, before: pd.Series | None = None) -> Distribution:
     """Put both releases' values of a feature into the same bins."""
     sides = [now] if before is None else [now, before]
     known = [side.dropna() for side in sides]
@@ -208,7 +206,7 @@ def _ranges(sides: Sequence[pd.Series], is_whole: bool) -> tuple[list[str], list
         ]
         return labels, [np.histogram(side, edges - 0.5)[0] for side in sides]
     edges = np.linspace(low, high, BINS + 1)
-    labels = [f"{left:.4g} to {right:.4g}" for left, right in zip(edges, edges[1:], strict=False)]
+    labels = [f"{left:.4g} to {right:.4g}" for left, right in pairwise(edges)]
     return labels, [np.histogram(side, edges)[0] for side in sides]
 
 

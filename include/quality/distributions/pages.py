@@ -114,5 +114,5 @@ def percent(share: float) -> str:
 def number(value: float | None) -> str:
     """Write a number with four digits that count."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
