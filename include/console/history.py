@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict
 
-from include.console.charts import Chart
+from include.console.charts import Chart, described
 from include.console.page import number, seconds
 
 Stage = Literal["detect", "load", "dbt", "audits", "publish", "unfinished"]
@@ -207,7 +207,7 @@ def _axis(history: Sequence[HistoricRelease]) -> dict[str, object]:
 
 
 def _aria(history: Sequence[HistoricRelease]) -> dict[str, object]:
-    return {"enabled": True, "decal": {"show": len(history) <= PATTERNED}}
+    return described("A bar per release.", patterned=len(history) <= PATTERNED)
 
 
 # A cross under the axis of numbers, so that it is no matter of colour.
@@ -316,6 +316,7 @@ def _rows(history: Sequence[HistoricRelease]) -> Chart:
             "grid": GRID,
             "legend": {"top": 0},
             "tooltip": {"trigger": "axis"},
+            "aria": described("A line over the releases."),
             "xAxis": {**_axis(history), "boundaryGap": True},
             # From where the rows are: a fall of one in a hundred is what one looks for.
             "yAxis": {"type": "value", "name": "rows", "scale": True, "min": bottom},

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from pydantic import BaseModel, ConfigDict
 
-from include.console.charts import Chart
+from include.console.charts import Chart, described
 from include.console.seasons import Advantage, Ballot, BootVote, Season, Stretch
 
 # Units of the picture of the whereabouts; the style sheet scales it.
@@ -17,8 +17,6 @@ STAGES_WIDTH, NARROWEST_STAGE, WIDEST_STAGE = 1120, 34, 64
 LETTER_WIDTH = 6.6
 
 # Upstream's words for an immunity that held, and for two that are none.
-NO_BALLOT = "\N{EN DASH}"
-
 NECKLACE = ("Individual",)
 IDOL = ("Hidden",)
 NO_IMMUNITY = ("Removed from tribal", "Hidden (nullified)")
@@ -224,7 +222,8 @@ def _mark(season: Season, ballot: Ballot) -> Mark:
     if ballot.vote_event and ballot.vote_event_outcome not in (None, ballot.vote_event):
         happened = f"{ballot.vote_event}: {ballot.vote_event_outcome}"
     if not ballot.has_ballot:
-        return Mark(text=NO_BALLOT, kind="none", told=f"no ballot: {happened or 'unknown why'}")
+        why = ballot.vote_event_outcome or ballot.vote_event or "no ballot"
+        return Mark(text=why.lower(), kind="none", told=f"no ballot: {happened or 'unknown why'}")
     name = season.names.get(ballot.target_id or "", ballot.target_id or "")
     told = f"for {name}"
     if ballot.vote_round > 1:
@@ -290,6 +289,7 @@ def confessionals(season: Season) -> Chart | None:
         f"{sum(totals.values())} in {len(episodes)} episodes.",
         height=f"rows-{_tens(len(ids))}",
         option={
+            "aria": described("A cell per castaway and episode."),
             "grid": {"left": 96, "right": 12, "top": 8, "bottom": 84},
             "tooltip": {"formatter": "{b}"},
             "xAxis": {"type": "category", "data": [f"E{one}" for one in episodes]},
@@ -365,7 +365,7 @@ def challenge_wins(season: Season) -> Chart | None:
             "grid": {"left": 96, "right": 24, "top": 40, "bottom": 32},
             "legend": {"top": 0, "type": "scroll"},
             "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
-            "aria": {"enabled": True, "decal": {"show": True}},
+            "aria": described("A bar per castaway.", patterned=True),
             "xAxis": {"type": "value", "minInterval": 1},
             "yAxis": {
                 "type": "category",
