@@ -23,9 +23,23 @@ from include.warehouse.schemas import Layer, release_schema
 class SeasonsNotPublished(RuntimeError):
     """Readers see no silver, which the seasons are made of."""
 
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "The seasons are shown from silver, which readers do not see: run "
+            "survivor_medallion_pipeline with target_layer silver or gold."
+        )
 
-class NoSuchSeason(LookupError):
+
+class NoSuchSeason(RuntimeError):
     """The published release does not have this season."""
+
+    def __init__(self, version_season: str, release_id: int) -> None:
+        """Say which, and how seasons are named."""
+        super().__init__(
+            f"Release {release_id} has no season {version_season!r}: ids are a version and a "
+            "number of two digits, such as US45."
+        )
 
 
 class Row(BaseModel):
@@ -232,22 +246,31 @@ class Season(Row):
     jury_votes: list[JuryVote]
 
 
-def published_layers(connection: psycopg.Connection) -> Published:
-    """Find the layers.
-
-    Raises:
-        SeasonsNotPublished: silver was never published.
-    """
+def _published(connection: psycopg.Connection) -> Published:
     found = connection.execute("select layer, release_id from ops.published_layers").fetchall()
     published = Published(releases=dict(found))
-    if "silver" not in published.releases:
+    # Silver is never shown without bronze.
+    if "silver" not in published.releases or not _has(
+        connection, published, "silver", "season_context"
+    ):
         raise SeasonsNotPublished
     return published
 
 
-def read_seasons(connection: psycopg.Connection, published: Published) -> list[SeasonFacts]:
-    """Return every season, by version and number."""
-    return _select(
+def _has(connection: psycopg.Connection, published: Published, layer: Layer, table: str) -> bool:
+    name = f"{release_schema(layer, published.releases[layer])}.{table}"
+    found = connection.execute("select to_regclass(%s) is not null", (name,)).fetchone()
+    return found is not None and found[0]
+
+
+def read_seasons(connection: psycopg.Connection) -> tuple[Published, list[SeasonFacts]]:
+    """Return every season that readers see, by version and number.
+
+    Raises:
+        SeasonsNotPublished: silver was never published.
+    """
+    published = _published(connection)
+    return published, _select(
         connection,
         published,
         SeasonFacts,
@@ -255,20 +278,19 @@ def read_seasons(connection: psycopg.Connection, published: Published) -> list[S
     )
 
 
-def read_season(
-    connection: psycopg.Connection, published: Published, version_season: str
-) -> Season:
+def read_season(connection: psycopg.Connection, version_season: str) -> Season:
     """Return one season.
 
     Raises:
+        SeasonsNotPublished: silver was never published.
         NoSuchSeason: the release does not have it.
     """
-    seasons = read_seasons(connection, published)
+    published, seasons = read_seasons(connection)
     place = next(
         (place for place, one in enumerate(seasons) if one.version_season == version_season), None
     )
     if place is None:
-        raise NoSuchSeason(version_season)
+        raise NoSuchSeason(version_season, published.releases["silver"])
 
     def select(model: type[T], query: str) -> list[T]:
         return _select(connection, published, model, query, version_season)
@@ -400,11 +422,7 @@ def _tribes(
     connection: psycopg.Connection, published: Published, version_season: str
 ) -> list[Tribe]:
     """Return the tribes' colours: none where the source, such as the snapshot, lacks them."""
-    schema = release_schema("bronze", published.releases["bronze"])
-    (there,) = connection.execute(
-        "select to_regclass(%s) is not null", (f"{schema}.{TRIBE_COLOURS}",)
-    ).fetchone() or (False,)
-    if not there:
+    if not _has(connection, published, "bronze", TRIBE_COLOURS):
         return []
     return _select(
         connection,

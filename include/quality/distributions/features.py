@@ -170,13 +170,15 @@ def _read(
         for block in copy:
             content.write(block)
     content.seek(0)
-    return pd.read_csv(
+    found = pd.read_csv(
         content,
         dtype={name: "float64" if kind in NUMBERS else "str" for name, kind in types.items()},
         # The text None is a value.
         keep_default_na=False,
         na_values=[""],
     )
+    flags = [name for name, kind in types.items() if kind == "boolean"]
+    return found.assign(**{name: found[name].map({"t": "true", "f": "false"}) for name in flags})
 
 
 def _side(values: pd.Series, kind: str) -> Side:
