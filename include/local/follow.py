@@ -16,6 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from include.local.api import AirflowApi, DagRun, TaskInstance
+from include.log_groups import END, GROUP
 
 POLL_SECONDS = 0.5
 CAUSED_RUNS_TIMEOUT = 15
@@ -23,8 +24,8 @@ ERROR_LINES = 6
 
 # Whose messages tell a person something; the rest of a task's log is Airflow's own housekeeping.
 TELLING_LOGGERS = ("include.", "cosmos.hooks", "task.stdout", "task.stderr")
-# What Cosmos says about the subprocess itself, and what dbt puts before each line.
-SUBPROCESS_CHATTER = ("Command ", "Tmp dir ", "Running command")
+# What Cosmos says of the subprocess, what folds lines, and what dbt puts before each line.
+SUBPROCESS_CHATTER = ("Command ", "Tmp dir ", "Running command", GROUP, END)
 LINE_PREFIX = re.compile(r"^(?:\x1b\[[0-9;]*m)*(?:\d\d:\d\d:\d\d\s+)?")
 ANSI_CODES = re.compile(r"\x1b\[[0-9;]*m")
 

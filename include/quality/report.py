@@ -11,6 +11,7 @@ from itertools import groupby
 
 import psycopg
 
+from include.log_groups import END, GROUP
 from include.quality.session import AuditError
 from include.warehouse.checks import CheckResult, Outcome, Tool, record_check_results
 from include.warehouse.connection import ConnectionSettings, MissingSetting
@@ -44,14 +45,20 @@ def check_id(layer: str, table: str, name: str) -> str:
 
 
 def lines(results: Sequence[CheckResult]) -> list[str]:
-    """Return one readable line per check, grouped by table, and a summary."""
-    told = []
+    """Return one readable line per check, grouped by table and folded; what stands out; a summary.
+
+    What did not pass stands outside the fold, blocking checks last, where a log is read first.
+    """
+    told = [f"{GROUP}Every check"]
     for table, checks in groupby(results, key=lambda result: (result.layer, result.table_name)):
-        told.append(f"{table[0]}.{table[1]}")
-        for check in checks:
-            told.append(f"  {_MARKS[check.outcome]} {check.description}")
-            if check.outcome != "passed":
-                told.append(f"        {check.message}")
+        told.append(".".join(table))
+        told += [f"  {_MARKS[check.outcome]} {check.description}" for check in checks]
+    told.append(END)
+    noteworthy = [check for check in results if check.outcome != "passed"]
+    for check in sorted(noteworthy, key=lambda check: check.blocks):
+        where = f"{check.layer}.{check.table_name}"
+        told.append(f"{_MARKS[check.outcome]} {where}: {check.description}")
+        told.append(f"      {check.message}")
     counts = Counter(result.outcome for result in results)
     told.append(
         f"{len(results)} checks: {counts['passed']} passed, {counts['warned']} warned, "

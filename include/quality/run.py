@@ -21,8 +21,8 @@ class AuditFailed(RuntimeError):
         self.tool = tool
         self.findings = tuple(findings)
         super().__init__(
-            f"{len(findings)} blocking checks of {tool} do not hold on release {release_id}, so it "
-            "stays unpublished:\n" + "\n".join(f"* {finding}" for finding in findings)
+            f"{len(findings)} blocking checks of {tool} do not hold on release {release_id}:\n"
+            + "\n".join(f"* {finding}" for finding in findings)
         )
 
 
