@@ -25,13 +25,14 @@ RUN --mount=type=cache,id=gamebot-uv,target=/tmp/uv-cache,uid=50000,gid=0 \
         \( -path '*/numpy/*' -o -path '*/pandas/*' -o -path '*/scipy/*' \) -exec rm -r {} +
 
 # Nothing here phones home: it tells others what runs, and stalls where nothing resolves. Cosmos shows the
-# pages of the models under Browse.
+# pages of the models under Browse, and Rendered Templates the SQL of a model, of which Airflow would keep 4 kB.
 ENV DO_NOT_TRACK=1 \
     SCARF_NO_ANALYTICS=true \
     DBT_SEND_ANONYMOUS_USAGE_STATS=false \
     GX_ANALYTICS_ENABLED=False \
     AIRFLOW__COSMOS__ENABLE_TELEMETRY=False \
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False \
+    AIRFLOW__CORE__MAX_TEMPLATED_FIELD_LENGTH=65536 \
     AIRFLOW__COSMOS__DBT_DOCS_PROJECTS='{"survivor": {"dir": "/usr/local/gamebot/dbt", "index": "docs.html", "name": "Survivor models (dbt)"}}' \
     GAMEBOT_MANIFEST_DIR=/usr/local/gamebot/dbt \
     GAMEBOT_ARTIFACTS_URL=file:///usr/local/gamebot/artifacts

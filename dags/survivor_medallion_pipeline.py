@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, chain, dag
 
 from include.interface import (
+    DEFAULT_ARGS,
+    OWNER_LINKS,
     PARAMS,
-    QUEUE,
     alert_failure,
     alert_late,
     alert_success,
@@ -20,25 +21,12 @@ from include.interface import (
     dbt_models,
     deadline,
     detect_changes,
-    duration,
     load_bronze,
     name_release_in_log,
     note_failure,
     open_release,
     publish_release,
 )
-
-DEFAULT_ARGS = {
-    "owner": "gamebot",
-    "pool": os.environ.get("GAMEBOT_POOL", "default_pool"),
-    "queue": QUEUE,
-    "retries": 2,
-    "retry_delay": duration("GAMEBOT_RETRY_SECONDS", timedelta(seconds=1), default=10),
-    "retry_exponential_backoff": True,
-    "execution_timeout": timedelta(minutes=30),
-    "on_execute_callback": name_release_in_log,
-    "on_failure_callback": note_failure,
-}
 
 
 @dag(
@@ -50,13 +38,18 @@ DEFAULT_ARGS = {
     catchup=False,
     max_active_runs=1,
     params=PARAMS,
-    default_args=DEFAULT_ARGS,
+    default_args={
+        **DEFAULT_ARGS,
+        "on_execute_callback": name_release_in_log,
+        "on_failure_callback": note_failure,
+    },
     on_failure_callback=alert_failure,
     on_success_callback=alert_success,
     # Not from when it was queued: Airflow 3.3 cannot clear a run that has such a deadline.
     deadline=DeadlineAlert(
         DeadlineReference.DAGRUN_LOGICAL_DATE, deadline(), AsyncCallback(alert_late)
     ),
+    owner_links=OWNER_LINKS,
     tags=["survivor", "bronze", "silver", "gold"],
 )
 def survivor_medallion_pipeline() -> None:
@@ -67,14 +60,19 @@ def survivor_medallion_pipeline() -> None:
     point the public schemas `bronze`, `silver` and `gold` at it: a failed run changes nothing that
     a reader sees.
 
-    - A release holds the same data, built by the same code: all after `detect_changes` is skipped.
-    - Red? Start at the first red task; `docs/runbooks/failed-run.md` says what each one means.
-    - What was checked and what was found: table `ops.check_results`.
+    - **Nothing new?** A release holds the same data, built by the same code: all after
+      `detect_changes` is skipped.
+    - **Red?** The note of the run says where and why, `docs/runbooks/failed-run.md` what to do.
+    - **What came of it**: [the console](gamebot/), or the tables `ops.releases` and
+      `ops.check_results`.
+    - **A published release is wrong?** [Show an earlier one](dags/survivor_release_rollback);
+      [audit it again](dags/survivor_release_audit).
     """
     source = detect_changes()
     release = open_release(source)
     bronze = load_bronze(source, release)
-    build, models = dbt_build(), dbt_models()
+    build = dbt_build()
+    models = dbt_models(build)
     audits = [audit_with_soda(release), audit_with_great_expectations(release)]
     published = publish_release(release)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from datetime import timedelta
+from airflow.sdk import dag
 
-from airflow.sdk import Param, dag
-
-from include.interface import QUEUE, duration, show_release
+from include.interface import DEFAULT_ARGS, OWNER_LINKS, ROLLBACK_PARAMS, show_release
 
 
 @dag(
@@ -17,32 +14,21 @@ from include.interface import QUEUE, duration, show_release
     schedule=None,
     catchup=False,
     max_active_runs=1,
-    params={
-        "release_id": Param(
-            None,
-            title="Release",
-            type=["null", "integer"],
-            description="The number of the release. Without one the log says which there are.",
-        )
-    },
-    default_args={
-        "owner": "gamebot",
-        "pool": os.environ.get("GAMEBOT_POOL", "default_pool"),
-        "queue": QUEUE,
-        "retries": 2,
-        "retry_delay": duration("GAMEBOT_RETRY_SECONDS", timedelta(seconds=1), default=10),
-        "execution_timeout": timedelta(minutes=15),
-    },
+    params=ROLLBACK_PARAMS,
+    default_args=DEFAULT_ARGS,
+    owner_links=OWNER_LINKS,
     tags=["survivor", "operations"],
 )
 def survivor_release_rollback() -> None:
     """### An earlier release, shown to readers again
 
-    For a published release that turns out to be wrong: `docs/runbooks/rollback.md`. It takes a
-    second, readers see no gap, and the way back is the same. Also for an audited **replay** that
-    readers are to see after all.
+    For a published release that turns out to be wrong. It takes a second, readers see no gap, and
+    the way back is the same. Also for an audited **replay** that readers are to see after all.
 
-    Pause `survivor_medallion_pipeline` first if its next run could bring the mistake back.
+    - **Which one?** The [console](gamebot/) lists them, and compares any two.
+    - **Before**: pause [the pipeline](dags/survivor_medallion_pipeline) if its next run could bring
+      the mistake back.
+    - **What else is to be done**, and what each refusal means: `docs/runbooks/rollback.md`.
     """
     show_release()
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from include.parameters import duration
+from include.run_notes import runbook
 from include.warehouse.connection import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def failure_alert(context: Context) -> Alert:
         subject=f"{dag_id} failed",
         lines=lines,
         run_url=_run_url(dag_id, run_id),
-        runbook="docs/runbooks/failed-run.md",
+        runbook=runbook(dag_id),
     )
 
 

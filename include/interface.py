@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from include.airflow_tasks import (
     audit_with_great_expectations,
     audit_with_soda,
+    choose_release,
     close_release,
+    conclude_audit,
     detect_changes,
     load_bronze,
     name_release_in_log,
@@ -29,13 +31,24 @@ from include.artifact_tasks import (
     document_models,
     show_soda_results,
 )
-from include.parameters import PARAMS, QUEUE, duration
-from include.transformation.rendering import dbt_build, dbt_models
+from include.parameters import (
+    AUDIT_PARAMS,
+    DEFAULT_ARGS,
+    OWNER_LINKS,
+    PARAMS,
+    QUEUE,
+    ROLLBACK_PARAMS,
+    duration,
+)
+from include.transformation.rendering import dbt_build, dbt_models, dbt_test
 
 __all__ = [
     "ARTIFACT_PARAMS",
+    "AUDIT_PARAMS",
+    "DEFAULT_ARGS",
+    "OWNER_LINKS",
     "PARAMS",
-    "QUEUE",
+    "ROLLBACK_PARAMS",
     "alert_failure",
     "alert_late",
     "alert_success",
@@ -45,8 +58,10 @@ __all__ = [
     "choose_release",
     "close_release",
     "compare_with_previous",
+    "conclude_audit",
     "dbt_build",
     "dbt_models",
+    "dbt_test",
     "deadline",
     "detect_changes",
     "document_models",

@@ -15,19 +15,23 @@ from typing import Any
 import psycopg
 from pydantic import BaseModel
 
+from include import run_notes
 from include.environments import PROJECT_DIR
 from include.ingestion.catalog import load_catalog
 from include.ingestion.load import BronzeReport
 from include.ingestion.load import load_bronze as load_bronze_tables
 from include.ingestion.sources import ResolvedSource, SourceRequest, resolve_source
+from include.run_notes import release_link
 from include.transformation.manifest import fingerprint
 from include.warehouse.bootstrap import ensure_bootstrapped
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.news import release_news
 from include.warehouse.occupancy import name_session, working_on
 from include.warehouse.releases import (
     Release,
     ReleaseError,
     fail_release,
+    finished_release,
     get_release,
     list_releases,
     newest_release,
@@ -41,7 +45,7 @@ from include.warehouse.releases import (
 )
 from include.warehouse.retention import Retention, close_orphans, prune_releases, pruned_releases
 from include.warehouse.schemas import LOADER, OWNER, Layer
-from include.warehouse.summary import release_summary
+from include.warehouse.summary import count_checks, release_summary
 
 log = logging.getLogger(__name__)
 
@@ -247,10 +251,66 @@ def _choice(connection: psycopg.Connection) -> str:
         f"{release.release_id} ({release.source_kind} {release.source_version[:12]}, "
         f"{release.opened_at.astimezone(UTC):%Y-%m-%d})"
         for release in list_releases(connection)
-        if not release.pruned_at
-        and (release.state == "superseded" or (release.is_replay and release.state == "audited"))
+        if release.can_be_shown
     ]
     return f"These can be shown: {', '.join(shown) or 'none'}."
+
+
+def choose_release(settings: ConnectionSettings, release_id: int | None) -> Release:
+    """Return the release to look at again: the one named, or what readers see.
+
+    Raises:
+        ReleaseError: nothing is published, or the release cannot be looked at.
+    """
+    with settings.connect(role=OWNER) as connection:
+        if release_id is None:
+            published = published_release(connection)
+            if published is None:
+                raise ReleaseError("Nothing is published yet: name the release.")
+            return published
+        return finished_release(connection, release_id)
+
+
+class AuditOutcome(BaseModel):
+    """What a release that was audited again was found to be, and what that means for readers."""
+
+    checks: dict[str, dict[str, int]]
+    """Number of checks per outcome, per tool."""
+    consequence: str
+
+
+def audit_outcome(settings: ConnectionSettings, release_id: int) -> AuditOutcome:
+    """Say what the newest results of a release's checks mean for readers, should some be bad."""
+    with settings.connect(role=OWNER) as connection:
+        release = get_release(connection, release_id)
+        checks = count_checks(connection, release_id)
+        consequence = "Readers do not see it: nothing needs to be done for them."
+        if release.shown_layers:
+            consequence = (
+                f"Readers see it in {', '.join(release.shown_layers)}, and nothing was changed for "
+                "them. To show them another one, trigger survivor_release_rollback "
+                f"(docs/runbooks/rollback.md). {_choice(connection)}"
+            )
+    return AuditOutcome(checks=checks, consequence=consequence)
+
+
+def release_note(settings: ConnectionSettings, release_id: int) -> str:
+    """Sum a closed release up, for whoever looks at the run that built it."""
+    with settings.connect(role=OWNER) as connection:
+        summary = release_summary(connection, release_id)
+        if summary.release.state == "failed":
+            seen = published_release(connection)
+            keep = f"keep {release_link(seen.release_id)}" if seen else "see nothing yet"
+            return f"{release_link(release_id)} is not published. Readers {keep}."
+        earlier = [
+            release.release_id
+            for release in list_releases(connection)
+            if release.release_id < release_id
+            and release.published_at
+            and not (release.is_replay or release.pruned_at)
+        ]
+        before = release_summary(connection, earlier[0]) if earlier else None
+        return run_notes.release_note(summary, before, release_news(connection, release_id))
 
 
 def record_failure(settings: ConnectionSettings, release_id: int, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -118,13 +119,22 @@ class Catalog(_Strict):
             raise ValueError(f"{min(both)!r} is retired and among datasets")
         return self
 
+    def refuse_unknown(self, names: Iterable[str]) -> None:
+        """Refuse what is no dataset.
+
+        Raises:
+            ValueError: names it.
+        """
+        if unknown := sorted(set(names) - self.datasets.keys()):
+            raise ValueError(f"accept_falls names unknown datasets: {', '.join(unknown)}.")
+
     def description_of(self, dataset: str, column: str) -> str | None:
         """Return what a column means, from the dataset or else from the shared descriptions."""
         own = self.datasets[dataset].columns[column].description
         return own or self.shared_descriptions.get(column)
 
 
-class _NoDuplicates(yaml.SafeLoader):
+class _NoDuplicates(yaml.CSafeLoader):
     """YAML silently keeps the last of two equal keys; a catalogue must not."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

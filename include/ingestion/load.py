@@ -88,9 +88,7 @@ def load_bronze(
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise ValueError("load_bronze needs a connection outside a transaction: commit first.")
     catalog = load_catalog()
-    unknown = set(accept_falls) - catalog.datasets.keys()
-    if unknown:
-        raise ValueError(f"accept_falls names unknown datasets: {', '.join(sorted(unknown))}.")
+    catalog.refuse_unknown(accept_falls)
     with connection.transaction():
         # The server's clock, as for all that it records: a worker's may be wrong.
         ((started_at,),) = connection.execute("select clock_timestamp()").fetchall()

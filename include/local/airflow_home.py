@@ -87,6 +87,8 @@ def airflow_environment(state: State, databases: LocalDatabases, api_port: int) 
             "dags_are_paused_at_creation": False,
             "executor": "LocalExecutor",
             "parallelism": PARALLELISM,
+            # The SQL of the longest model, which a page shows, is half as long.
+            "max_templated_field_length": 65_536,
             "execution_api_server_url": f"{url}/execution/",
             "fernet_key": secrets["airflow_fernet_key"],
             "simple_auth_manager_users": f"{ADMIN}:admin",

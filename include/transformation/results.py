@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
-from collections import defaultdict
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +21,12 @@ from include.warehouse.schemas import LAYERS, Layer
 TESTS = ("test", "unit_test")
 RELATIONS = ("model", "seed", "snapshot")
 NOT_EVALUATED = "not evaluated, because something that it reads failed"
+TOLD: dict[Outcome, str] = {
+    "passed": "passed",
+    "warned": "warned",
+    "failed": "failed",
+    "error": "could not be evaluated",
+}
 OUTCOMES: dict[str, Outcome] = {"pass": "passed", "warn": "warned", "fail": "failed"}
 
 
@@ -49,6 +58,8 @@ class BuildResults(BaseModel):
     checks: tuple[CheckResult, ...]
     queries: dict[str, str] = {}
     """The SQL of every test that failed or could not be evaluated, by the test's description."""
+    sql: dict[str, str] = {}
+    """What dbt ran for each model, and for each of its tests that did not pass, by unique id."""
 
     @property
     def problems(self) -> list[str]:
@@ -62,6 +73,26 @@ class BuildResults(BaseModel):
         # What was not evaluated, sometimes hundreds of tests, hides why.
         causes = [check for check in blocking if check.message != NOT_EVALUATED] or blocking
         return unbuilt or [check.description for check in causes]
+
+    @property
+    def summary(self) -> str:
+        """What was built and tested, in a line."""
+        states = Counter(verdict.state for verdict in self.nodes.values())
+        built = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        # Hundreds may wait for one model.
+        waiting = sum(check.message == NOT_EVALUATED for check in self.checks)
+        outcomes = Counter(c.outcome for c in self.checks if c.message != NOT_EVALUATED)
+        tested = [f"{count} {TOLD[outcome]}" for outcome, count in sorted(outcomes.items())]
+        if waiting:
+            tested.append(f"{waiting} {NOT_EVALUATED}")
+        parts = [f"{len(self.nodes)} seeds and models: {built}."] if self.nodes else []
+        return " ".join([*parts, f"{len(self.checks)} tests: {', '.join(tested) or 'none'}."])
+
+    @property
+    def slowest(self) -> list[tuple[str, float]]:
+        """The models that took longest, with seconds."""
+        seconds = [(name.split(".")[-1], node.seconds) for name, node in self.nodes.items()]
+        return sorted(seconds, key=lambda item: -item[1])[:3]
 
     @property
     def failed_in_tests_only(self) -> bool:
@@ -106,7 +137,32 @@ def read_build_results(target: Path) -> BuildResults:
         for unique_id, check in checks.items()
         if check.outcome != "passed" and results[unique_id].get("compiled_code")
     }
-    return BuildResults(nodes=verdicts, checks=tuple(checks.values()), queries=queries)
+    sql = {
+        unique_id: "\n\n".join(
+            [
+                results[unique_id]["compiled_code"].strip(),
+                *(
+                    f"-- {check.outcome}: {check.description}\n{queries[check.description]}"
+                    for check in checks_by_node[unique_id]
+                    if check.description in queries
+                ),
+            ]
+        )
+        for unique_id in verdicts
+        if results[unique_id].get("compiled_code")
+    }
+    return BuildResults(nodes=verdicts, checks=tuple(checks.values()), queries=queries, sql=sql)
+
+
+def packed(sql: Mapping[str, str]) -> str:
+    """Make the SQL of all models small enough for XCom: a tenth of what it is."""
+    return base64.b64encode(zlib.compress(json.dumps(dict(sql)).encode())).decode()
+
+
+def unpacked(sql: str) -> dict[str, str]:
+    """Return what was packed."""
+    unpacked: dict[str, str] = json.loads(zlib.decompress(base64.b64decode(sql)))
+    return unpacked
 
 
 def read_definitions(target: Path, release_id: int) -> tuple[Definition, ...]:

@@ -14,7 +14,13 @@ import psycopg
 from psycopg import sql
 
 from include.warehouse.connection import ConnectionSettings
-from include.warehouse.releases import Release, ReleaseError, get_release, resume_release
+from include.warehouse.releases import (
+    Release,
+    ReleaseError,
+    finished_release,
+    get_release,
+    resume_release,
+)
 from include.warehouse.schemas import AUDITOR, OWNER
 
 log = logging.getLogger(__name__)
@@ -42,14 +48,7 @@ def working_on(
         ReleaseBusy: another task holds it, or this one lost its hold.
     """
     with settings.connect(role=OWNER, autocommit=True) as connection:
-        _name(connection, f"gamebot {stage} holds r{release_id}")
-        # A machine that died without a word is noticed within a minute, and silence is no reason
-        # to end the session.
-        connection.execute(
-            "set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; "
-            "set tcp_keepalives_count = 3; set idle_session_timeout = 0"
-        )
-        _take(connection, release_id, shared=shared)
+        _hold(connection, release_id, stage, shared=shared)
         resume_release(connection, release_id)
         _note_activity(connection, release_id)
         try:
@@ -61,10 +60,31 @@ def working_on(
         try:
             _note_activity(connection, release_id)
         except psycopg.OperationalError as error:
-            raise ReleaseBusy(
-                f"The session that held release {release_id} for {stage} was lost, so somebody "
-                "else may have worked on it: this is to be done again."
-            ) from error
+            raise _lost(release_id, stage) from error
+
+
+@contextmanager
+def looking_at(settings: ConnectionSettings, release_id: int, stage: str) -> Iterator[Release]:
+    """Hold a finished release, so that its tables stay while somebody reads them.
+
+    Beside others that read it, and beside whoever shows it to readers, which changes no table.
+
+    Args:
+        settings: a login that may act as `gamebot_owner`.
+        stage: what `pg_stat_activity` and messages call the holder.
+
+    Raises:
+        ReleaseError: it is not finished, failed, or its tables are gone.
+        ReleaseBusy: a task that changes it holds it, or this one lost its hold.
+    """
+    with settings.connect(role=OWNER, autocommit=True) as connection:
+        _hold(connection, release_id, stage, shared=True)
+        # Asked under the lock, before which it may have been dropped.
+        yield finished_release(connection, release_id)
+        try:
+            connection.execute("select")
+        except psycopg.OperationalError as error:
+            raise _lost(release_id, stage) from error
 
 
 @contextmanager
@@ -104,6 +124,24 @@ def take_if_free(connection: psycopg.Connection, release_id: int) -> bool:
         "select pg_try_advisory_xact_lock(hashtext('gamebot.release'), %s)", (release_id,)
     ).fetchone()
     return taken is not None and taken[0]
+
+
+def _hold(connection: psycopg.Connection, release_id: int, stage: str, *, shared: bool) -> None:
+    _name(connection, f"gamebot {stage} holds r{release_id}")
+    # A machine that died without a word is noticed within a minute, and silence is no reason
+    # to end the session.
+    connection.execute(
+        "set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; "
+        "set tcp_keepalives_count = 3; set idle_session_timeout = 0"
+    )
+    _take(connection, release_id, shared=shared)
+
+
+def _lost(release_id: int, stage: str) -> ReleaseBusy:
+    return ReleaseBusy(
+        f"The session that held release {release_id} for {stage} was lost, so somebody else may "
+        "have worked on it: this is to be done again."
+    )
 
 
 def _take(connection: psycopg.Connection, release_id: int, *, shared: bool) -> None:

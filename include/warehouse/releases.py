@@ -96,6 +96,17 @@ class Release(BaseModel):
     shown_layers: list[Layer]
     """The public schemas that show it now: also of a superseded release, after a partial run."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its run goes on, or died."""
+        return self.state in ("building", "audited") and self.closed_at is None
+
+    @property
+    def can_be_shown(self) -> bool:
+        """Whether somebody may show it to readers who see another one now."""
+        finished_replay = self.is_replay and self.state == "audited" and not self.is_open
+        return not self.pruned_at and (self.state == "superseded" or finished_replay)
+
 
 def open_release(
     connection: psycopg.Connection,
@@ -306,6 +317,27 @@ def get_release(connection: psycopg.Connection, release_id: int) -> Release:
     if not releases:
         raise ReleaseError(f"There is no release {release_id}. See them with make releases.")
     return releases[0]
+
+
+def finished_release(connection: psycopg.Connection, release_id: int) -> Release:
+    """Return a release that can be looked at: what readers see or saw, or a replay.
+
+    Raises:
+        ReleaseError: it is still being built, failed, or its tables are gone.
+    """
+    release = get_release(connection, release_id)
+    if release.pruned_at:
+        raise ReleaseError(
+            f"Release {release_id} has no tables any more: they were dropped on "
+            f"{release.pruned_at:%Y-%m-%d}."
+        )
+    if release.state == "failed":
+        raise ReleaseError(f"Release {release_id} failed ({release.failure}): it is not whole.")
+    if release.is_open:
+        raise ReleaseError(
+            f"Release {release_id} is being built by {release.triggered_by}, which audits it."
+        )
+    return release
 
 
 def list_releases(connection: psycopg.Connection) -> list[Release]:

@@ -39,13 +39,7 @@ def release_summary(connection: psycopg.Connection, release_id: int) -> ReleaseS
             layer: _rows_per_table(connection, release_schema(layer, release_id))
             for layer in layers_up_to(release.target_layer)
         }
-        checks: dict[str, dict[str, int]] = {}
-        for tool, outcome, count in connection.execute(
-            "select tool, outcome, count(*) from ops.check_results where release_id = %s "
-            "group by tool, outcome order by tool, outcome",
-            (release_id,),
-        ):
-            checks.setdefault(tool, {})[outcome] = count
+        checks = count_checks(connection, release_id)
         problems = [
             f"{outcome}: {table} - {description}" + (f" ({message})" if message else "")
             for outcome, table, description, message in connection.execute(
@@ -64,6 +58,19 @@ def release_summary(connection: psycopg.Connection, release_id: int) -> ReleaseS
             )
         ]
     return ReleaseSummary(release=release, rows=rows, checks=checks, problems=problems, drift=drift)
+
+
+def count_checks(connection: psycopg.Connection, release_id: int) -> dict[str, dict[str, int]]:
+    """Return the number of a release's checks per outcome, per tool."""
+    checks: dict[str, dict[str, int]] = {}
+    with connection.transaction():
+        for tool, outcome, count in connection.execute(
+            "select tool, outcome, count(*) from ops.check_results where release_id = %s "
+            "group by tool, outcome order by tool, outcome",
+            (release_id,),
+        ):
+            checks.setdefault(tool, {})[outcome] = count
+    return checks
 
 
 def _rows_per_table(connection: psycopg.Connection, schema: str) -> dict[str, int]:

@@ -19,6 +19,7 @@ import pytest
 pytestmark = pytest.mark.dags
 
 PROJECT = Path(__file__).resolve().parents[2]
+DAGS = {file.stem for file in (PROJECT / "dags").glob("*.py")}
 NOTING_BACKEND = "tests.dags.noting_backend.NotingBackend"
 BUNDLE = "dag_bundles/astro/main/dags/2026-11-26T00-00-00.000000"
 

@@ -165,7 +165,7 @@ class SmallPipeline:
                 "force": self.force, "accept_falls": [], "publish": True,
             },
             "run_id": RUN_ID,
-            "ti": None,
+            "ti": SimpleNamespace(xcom_push=lambda **_: None),
             "dag_run": SimpleNamespace(
                 run_id=RUN_ID, run_type="manual", triggering_user_name="drill"
             ),
@@ -197,6 +197,7 @@ class SmallPipeline:
             dag_id="survivor_medallion_pipeline",
             run_id=RUN_ID,
             get_task_states=lambda **_: {RUN_ID: states},
+            xcom_push=lambda **_: None,
         )
         try:
             self._call(airflow_tasks.close_release, release_id=ended.release_id, ti=ti)

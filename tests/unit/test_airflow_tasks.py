@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ from structlog.contextvars import clear_contextvars, get_contextvars
 from include import pipeline
 from include.airflow_tasks import (
     close_release,
+    conclude_audit,
+    detect_changes,
     name_release_in_log,
     no_retry_after,
     open_release,
@@ -27,6 +30,21 @@ def test_what_another_try_would_only_repeat_fails_at_once() -> None:
     with pytest.raises(AirflowFailException, match="no such commit"):  # noqa: SIM117
         with no_retry_after(SourceError, unless=(SourceUnavailable,)):
             raise SourceError("no such commit")
+
+
+def test_a_long_error_is_told_once_with_what_to_do_in_sight(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Falls in 18 datasets filled two screens, twice, and what to do stood below them."""
+    caplog.set_level(logging.INFO, "include")
+    lines = ["The contract is broken:", *(f"{n} rows" for n in range(50)), "What to do"]
+    with pytest.raises(AirflowFailException) as caught:  # noqa: SIM117
+        with no_retry_after(SourceError):
+            raise SourceError("\n".join(lines))
+    told = str(caught.value).splitlines()
+    assert (told[0], told[-2], told[-1]) == ("The contract is broken:", "and 31 more", "What to do")
+    assert caught.value.__suppress_context__
+    assert set(lines) <= set(caplog.messages)
 
 
 @pytest.mark.parametrize("error", [SourceUnavailable("upstream is down"), OSError("lost")])
@@ -45,10 +63,12 @@ def closing(monkeypatch: pytest.MonkeyPatch) -> Any:
     ) -> None:
         monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
         monkeypatch.setattr(pipeline, "close_release", lambda settings, release_id: failure)
+        monkeypatch.setattr(pipeline, "release_note", lambda settings, release_id: "a note")
         ti = SimpleNamespace(
             dag_id="survivor_medallion_pipeline",
             run_id="nightly",
             get_task_states=lambda **_: {"nightly": states},
+            xcom_push=lambda **_: None,
         )
         close_release.function(release_id, ti, {"publish": publish})
 
@@ -127,7 +147,12 @@ def test_a_release_knows_how_its_run_was_started_and_by_whom(
         "fingerprint": "f",
     }
     run = SimpleNamespace(run_id="manual__1", run_type="manual", triggering_user_name="ana")
-    open_release.function(source, {"target_layer": "gold", "publish": False}, run)
+    left: dict[str, Any] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: left.update({key: value}))
+    try:
+        open_release.function(source, {"target_layer": "gold", "publish": False}, run, ti)
+    finally:
+        clear_contextvars()
     assert asked == {
         "target_layer": "gold",
         "triggered_by": "manual__1",
@@ -137,19 +162,86 @@ def test_a_release_knows_how_its_run_was_started_and_by_whom(
     }
 
 
-@pytest.mark.parametrize(
-    ("release_id", "named"), [(7, {"release_id": 7, "commit": "80aaf49"}), (None, {})]
-)
+@pytest.mark.parametrize("task_id", ["open_release", "choose_release"])
+@pytest.mark.parametrize("keys", [{"release_id": 7, "commit": "80aaf49"}, None])
 def test_each_line_of_a_log_names_the_release_once_there_is_one(
-    release_id: int | None, named: dict[str, Any]
+    task_id: str, keys: dict[str, Any] | None
 ) -> None:
-    returned = {"open_release": release_id, "detect_changes": {"commit": "80aaf49"}}
-    ti = SimpleNamespace(xcom_pull=lambda task_ids: returned[task_ids])
+    """Whichever task of the DAG knows it first; each task asks once."""
+    asked: list[str] = []
+
+    def pull(task_ids: str, key: str) -> dict[str, Any] | None:
+        asked.append(task_ids)
+        return keys
+
+    context = {
+        "ti": SimpleNamespace(task_id="load_bronze", xcom_pull=pull),
+        "dag": SimpleNamespace(task_ids=["load_bronze", task_id]),
+    }
     try:
-        name_release_in_log({"ti": ti})  # type: ignore[typeddict-item]
-        assert get_contextvars() == named
+        name_release_in_log(context)  # type: ignore[arg-type]
+        assert get_contextvars() == (keys or {})
+        assert asked == [task_id]
     finally:
         clear_contextvars()
+
+
+PARAMS = {
+    "source": "auto",
+    "ref": None,
+    "source_dir": None,
+    "accept_falls": [],
+    "target_layer": "gold",
+    "force": False,
+    "publish": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "reason"),
+    [
+        ({"source": "snapshot", "ref": "80aaf49"}, "ref applies to upstream"),
+        ({"source": "directory"}, "needs the folder"),
+        ({"source": "upstream", "source_dir": "/data"}, "a folder applies to source 'directory'"),
+        ({"accept_falls": ["boot_maping"]}, "unknown datasets: boot_maping"),
+    ],
+)
+def test_what_a_form_says_that_means_nothing_is_refused_by_the_first_task(
+    chosen: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt dataset used to be found after the download, in words for programmers."""
+    monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
+    with pytest.raises(AirflowFailException, match=reason) as caught:
+        detect_changes.function(PARAMS | chosen)
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", ["failed", "upstream_failed"])
+def test_an_audit_that_is_red_says_what_it_means_and_which_it_was(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: dict[str, Any] = {}
+    ti = SimpleNamespace(
+        dag_id="survivor_release_audit",
+        run_id="manual__1",
+        get_task_states=lambda **_: {
+            "manual__1": {
+                "dbt_test": "success",
+                "audit_with_soda": state,
+                "audit_with_great_expectations": "skipped",
+            }
+        },
+        xcom_push=lambda key, value: left.update({key: value}),
+    )
+    outcome = pipeline.AuditOutcome(
+        checks={"soda": {"passed": 3, "failed": 1}}, consequence="Readers see it. 41 can be shown."
+    )
+    monkeypatch.setattr(ConnectionSettings, "from_airflow", lambda: None)
+    monkeypatch.setattr(pipeline, "audit_outcome", lambda settings, release_id: outcome)
+    with pytest.raises(AirflowFailException, match=r"not pass audit_with_soda.*41 can be shown"):
+        conclude_audit.function(7, ti)
+    assert "3 passed, 1 failed (soda)" in left["run_note"]
+    assert "41 can be shown" in left["run_note"]
 
 
 def test_a_run_with_nothing_new_has_nothing_to_close(closing: Any) -> None:
