@@ -22,6 +22,7 @@ from include.environments import temporary_folder
 from include.log_groups import MOST_LINES, log_group, shortened
 from include.parameters import HEAVY_QUEUE
 from include.run_notes import NOTE, release_link
+from include.task_links import DataDocsLink, ReleaseLink, linked
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.schemas import LAYERS
 
@@ -186,6 +187,7 @@ def load_bronze(
     lineage.report(ti, lambda: lineage.of_bronze(settings, release_id, resolved))
 
 
+@linked(ReleaseLink())
 @task(
     task_display_name="Audit with Soda",
     trigger_rule=TriggerRule.NONE_FAILED,
@@ -211,6 +213,7 @@ def audit_with_soda(release_id: int, ti: Any = None, *, again: bool = False) -> 
             lineage.report(ti, lambda: lineage.of_checks(settings, release_id, "soda"))
 
 
+@linked(ReleaseLink(), DataDocsLink())
 @task(
     task_display_name="Audit with Great Expectations",
     trigger_rule=TriggerRule.NONE_FAILED,
@@ -269,6 +272,7 @@ def choose_release(params: dict[str, Any] | None = None, ti: Any = None) -> int:
     return release.release_id
 
 
+@linked(ReleaseLink())
 @task(task_display_name="Conclude the audit", trigger_rule=TriggerRule.ALL_DONE)
 def conclude_audit(release_id: int | None, ti: Any = None) -> None:
     """Say what the audits mean for readers, and what may be done about it.
@@ -297,6 +301,7 @@ def conclude_audit(release_id: int | None, ti: Any = None) -> None:
     log.info("Release %s holds. Nothing changed for readers.", release_id)
 
 
+@linked(ReleaseLink())
 @task(
     task_display_name="Publish release",
     trigger_rule=TriggerRule.NONE_FAILED,
@@ -326,6 +331,7 @@ def publish_release(release_id: int, ti: Any = None) -> Any:
     return publication
 
 
+@linked(ReleaseLink())
 @task(task_display_name="Close release")
 def close_release(
     release_id: int | None, ti: Any = None, params: dict[str, Any] | None = None

@@ -40,9 +40,14 @@ def runbook(dag_id: str) -> str:
     return RUNBOOKS.get(dag_id, PIPELINE_RUNBOOK)
 
 
+def release_page(release_id: int) -> str:
+    """Return where the console shows a release, as Airflow's pages see it, wherever they are."""
+    return f"gamebot/releases/{release_id}"
+
+
 def release_link(release_id: int) -> str:
-    """Name a release and lead to its page in the console, wherever Airflow's pages are."""
-    return f"[Release {release_id}](gamebot/releases/{release_id})"
+    """Name a release and lead to its page."""
+    return f"[Release {release_id}]({release_page(release_id)})"
 
 
 def release_note(

@@ -37,6 +37,7 @@ from include.artifacts import keep_files
 from include.environments import NO_TELEMETRY, executable, on_a_leash
 from include.log_groups import log_group, shortened
 from include.parameters import HEAVY_QUEUE
+from include.task_links import ReleaseLink
 from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
 from include.transformation.results import (
     BuildResults,
@@ -122,6 +123,7 @@ class ReleaseBuildOperator(DbtBuildLocalOperator):
 
     template_fields: Sequence[str] = ("env", "select", "dbt_command")
     template_fields_renderers: ClassVar = {"dbt_command": "bash"}
+    operator_extra_links = (ReleaseLink(),)
     role: ClassVar = TRANSFORMER
     fold: ExitStack
 

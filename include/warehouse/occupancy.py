@@ -74,7 +74,7 @@ def looking_at(settings: ConnectionSettings, release_id: int, stage: str) -> Ite
         stage: what `pg_stat_activity` and messages call the holder.
 
     Raises:
-        ReleaseError: it is not finished, failed, or its tables are gone.
+        ReleaseError: it is not finished, not whole, or its tables are gone.
         ReleaseBusy: a task that changes it holds it, or this one lost its hold.
     """
     with settings.connect(role=OWNER, autocommit=True) as connection:

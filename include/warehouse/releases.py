@@ -320,10 +320,10 @@ def get_release(connection: psycopg.Connection, release_id: int) -> Release:
 
 
 def finished_release(connection: psycopg.Connection, release_id: int) -> Release:
-    """Return a release that can be looked at: what readers see or saw, or a replay.
+    """Return a release that is whole: what readers see or saw, a replay, or what failed its audits.
 
     Raises:
-        ReleaseError: it is still being built, failed, or its tables are gone.
+        ReleaseError: it is still being built, failed before it was, or its tables are gone.
     """
     release = get_release(connection, release_id)
     if release.pruned_at:
@@ -331,7 +331,7 @@ def finished_release(connection: psycopg.Connection, release_id: int) -> Release
             f"Release {release_id} has no tables any more: they were dropped on "
             f"{release.pruned_at:%Y-%m-%d}."
         )
-    if release.state == "failed":
+    if release.state == "failed" and not release.built_at:
         raise ReleaseError(f"Release {release_id} failed ({release.failure}): it is not whole.")
     if release.is_open:
         raise ReleaseError(

@@ -14,6 +14,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from include.ingestion.catalog import load_catalog
 from include.log_groups import GROUP
@@ -151,6 +152,26 @@ def test_the_audit_changes_nothing_and_ends_with_a_verdict(dags: dict[str, DAG])
     assert dag.get_task("conclude_audit").trigger_rule == "all_done"
     assert not [task.task_id for task in dag.tasks if task.outlets]
     assert dag.get_task("dbt_test").base_cmd == ["test"]
+
+
+def test_what_works_on_a_release_leads_to_its_page(dags: dict[str, DAG]) -> None:
+    for dag_id, first in (
+        ("survivor_medallion_pipeline", "dbt_build"),
+        ("survivor_release_audit", "dbt_test"),
+    ):
+        for task_id in (first, "audit_with_soda", "audit_with_great_expectations"):
+            task = dags[dag_id].get_task(task_id)
+            bind_contextvars(release_id=7)
+            try:
+                links = {
+                    link.name: link.get_link(task, ti_key=None)
+                    for link in task.operator_extra_links
+                }
+            finally:
+                clear_contextvars()
+            assert links.pop("Release") == "gamebot/releases/7"
+            docs = {"Data Docs": "gamebot/releases/7/artefacts/great_expectations"}
+            assert links == (docs if task_id == "audit_with_great_expectations" else {})
 
 
 OWNERS = """

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,6 +256,73 @@ def test_a_monitor_learns_without_signing_in_what_readers_see(machine: Machine) 
     }
 
 
+def newest_run(machine: Machine, dag_id: str = DAG) -> dict[str, Any]:
+    """Return what the REST API says of the run that was started last."""
+    runs = machine.api._get(f"/api/v2/dags/{dag_id}/dagRuns?order_by=-id&limit=1")
+    run: dict[str, Any] = runs["dag_runs"][0]
+    return run
+
+
+@pytest.mark.usefixtures("airflow")
+def test_a_person_finds_the_sql_the_sum_and_no_wall_of_text(machine: Machine) -> None:
+    run = newest_run(machine)
+    assert run["note"].startswith("**[Release 1](gamebot/releases/1)** is published: snapshot")
+    assert "| bronze |" in run["note"] and "passed (dbt)" in run["note"]
+
+    path = f"/api/v2/dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances"
+    tasks = machine.api._get(f"{path}?limit=100")["task_instances"]
+    rendered = {task["task_id"]: task["rendered_fields"] for task in tasks}
+    assert '"bronze_r1"."vote_history"' in rendered["models.vote_dynamics"]["compiled_sql"]
+    # Airflow keeps 4 kB of a field unless it is told otherwise.
+    longest = rendered["models.ml_features_as_of"]["compiled_sql"]
+    assert len(longest) > 20_000 and "runcated" not in longest
+    assert "--select 'source:*" in rendered["dbt_build"]["dbt_command"]
+    links = machine.api._get(f"{path}/audit_with_great_expectations/links")["extra_links"]
+    assert links["Release"] == "gamebot/releases/1"
+
+    for task_id in ("dbt_build", "audit_with_soda", "audit_with_great_expectations"):
+        (log,) = machine.state.logs.glob(f"tasks/dag_id={DAG}/*/task_id={task_id}/attempt=1.log")
+        in_the_open, depth = [], 0
+        for line in log.read_text().splitlines():
+            event = json.loads(line)["event"]
+            depth += event.startswith("::group::")
+            if not depth:
+                in_the_open.append(event)
+            depth -= event.startswith("::endgroup::")
+        assert depth == 0, task_id
+        assert 2 <= len(in_the_open) < 15, in_the_open
+        assert any("tests: " in event or "checks: " in event for event in in_the_open)
+
+
+@pytest.mark.usefixtures("airflow")
+def test_published_data_that_went_bad_is_found_and_readers_are_left_in_peace(
+    machine: Machine,
+) -> None:
+    """Somebody repaired the database by hand."""
+    before = machine.contents("gold")
+    superuser = LocalDatabases.of(machine.state).server.settings("warehouse")
+    with superuser.connect(autocommit=True) as admin:
+        admin.execute("update bronze_r1.castaways set age = age * 12")
+    run = finished(machine, machine.api.trigger("survivor_release_audit", {}))
+    assert run.state == "failed"
+    states = {task.task_id: task.state for task in machine.api.task_instances(run)}
+    assert states["audit_with_soda"] == states["dbt_test"] == "failed"
+    assert states["audit_with_great_expectations"] == "success"
+    note = newest_run(machine, run.dag_id)["note"]
+    assert "`audit_with_soda`" in note and "Readers see it in bronze, silver, gold" in note
+    assert "docs/runbooks/rollback.md" in note
+    with superuser.connect(autocommit=True) as admin:
+        found = admin.execute(
+            "select tool, check_id from ops.check_results where release_id = 1 and outcome = "
+            "'failed' and severity = 'blocking' and tool in ('dbt', 'soda')"
+        ).fetchall()
+        assert ("soda", "bronze.castaways.ages_lie_between_15_and_90") in found
+        assert {tool for tool, _ in found} == {"dbt", "soda"}
+        admin.execute("update bronze_r1.castaways set age = age / 12")
+    assert machine.contents("gold") == before
+    assert published(machine) == 1
+
+
 @pytest.mark.usefixtures("airflow")
 def test_a_broken_file_is_named_and_readers_notice_nothing(
     machine: Machine, tmp_path: Path
@@ -266,6 +334,13 @@ def test_a_broken_file_is_named_and_readers_notice_nothing(
     assert outcome.code == 1
     assert "vote_history.rda cannot be read" in outcome.output
     assert published(machine) == 1
+    run = newest_run(machine)
+    assert "* `load_bronze`: " in run["note"] and "vote_history.rda cannot be read" in run["note"]
+    assert "docs/runbooks/failed-run.md" in run["note"]
+    assert "Readers keep [Release 1]" in run["note"]
+    # No worker was troubled with models that dbt never got to.
+    tasks = machine.api.task_instances(DagRun.model_validate(run))
+    assert not [task.task_id for task in tasks if "models." in task.task_id and task.duration]
 
 
 @pytest.mark.usefixtures("airflow")
