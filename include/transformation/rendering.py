@@ -368,11 +368,10 @@ def _tell(results: BuildResults) -> None:
     if results.slowest:
         slowest = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in results.slowest)
         log.info("Slowest: %s.", slowest)
-    warned = [check.description for check in results.checks if check.outcome == "warned"]
-    for line in shortened(warned):
+    for line in shortened([c.description for c in results.checks if c.outcome == "warned"]):
         log.warning("warned: %s", line)
-    for problem in shortened(results.problems):
-        log.error("%s", problem)
+    for line in shortened(results.failures):
+        log.error("failed: %s", line)
     log.info("%s", results.summary)
 
 

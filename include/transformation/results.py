@@ -63,16 +63,30 @@ class BuildResults(BaseModel):
 
     @property
     def problems(self) -> list[str]:
-        """What keeps the release from being published: unbuilt models and blocking tests."""
-        unbuilt = [
+        """What keeps the release from being published: unbuilt models, or else blocking tests."""
+        return self._unbuilt or self._broken or self._waiting
+
+    @property
+    def failures(self) -> list[str]:
+        """Every blocking test that does not hold, and every model that could not be built."""
+        return [*self._broken, *self._unbuilt] or self._waiting
+
+    @property
+    def _unbuilt(self) -> list[str]:
+        return [
             f"{unique_id}: {verdict.problems[0]}"
             for unique_id, verdict in self.nodes.items()
             if verdict.errored
         ]
-        blocking = [check for check in self.checks if check.blocks]
-        # What was not evaluated, sometimes hundreds of tests, hides why.
-        causes = [check for check in blocking if check.message != NOT_EVALUATED] or blocking
-        return unbuilt or [check.description for check in causes]
+
+    @property
+    def _broken(self) -> list[str]:
+        return [c.description for c in self.checks if c.blocks and c.message != NOT_EVALUATED]
+
+    @property
+    def _waiting(self) -> list[str]:
+        # Sometimes hundreds, which hide why.
+        return [c.description for c in self.checks if c.blocks and c.message == NOT_EVALUATED]
 
     @property
     def summary(self) -> str:
