@@ -93,8 +93,15 @@ def failure_note(dag_id: str, reasons: Mapping[str, str | None], left: str | Non
     """
     causes = [task for task in reasons if task not in SUM_UP] or list(reasons)
     told = [f"* `{task}`: {_short(reasons[task] or 'see its log')}" for task in causes]
-    lines = ["**Failed**", "", *(told or ["* by hand"]), "", f"What to do: `{runbook(dag_id)}`"]
-    return "\n".join([*lines, *(["", left] if left else [])])
+    # The list of runs shows this line alone.
+    where = ", ".join(f"`{task}`" for task in causes)
+    parts = [
+        f"**Failed** {f'in {where}' if where else 'by hand'}",
+        "\n".join(told),
+        f"What to do: `{runbook(dag_id)}`",
+        left,
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def with_note(existing: str | None, text: str) -> str:

@@ -73,6 +73,7 @@ def test_the_first_release_and_a_replay_have_nothing_to_be_compared_with() -> No
 def test_a_failure_says_where_why_and_what_to_do_and_not_twice() -> None:
     reasons = {"load_bronze": "boot_mapping fell\nto 14 rows", "close_release": "not published"}
     note = failure_note("survivor_medallion_pipeline", reasons, "Readers keep release 41.")
+    assert note.startswith("**Failed** in `load_bronze`\n")
     assert "* `load_bronze`: boot_mapping fell to 14 rows" in note
     assert "close_release" not in note
     assert "docs/runbooks/failed-run.md" in note
@@ -81,7 +82,8 @@ def test_a_failure_says_where_why_and_what_to_do_and_not_twice() -> None:
 
 
 def test_whoever_ends_a_run_by_hand_is_told_so() -> None:
-    assert "* by hand" in failure_note("survivor_medallion_pipeline", {}, None)
+    note = failure_note("survivor_medallion_pipeline", {}, None)
+    assert note.startswith("**Failed** by hand\n")
 
 
 def test_what_a_person_wrote_stays_and_an_earlier_try_does_not() -> None:
