@@ -11,9 +11,9 @@ from include.interface import (
     alert_failure,
     audit_with_great_expectations,
     audit_with_soda,
-    choose_release,
     conclude_audit,
     dbt_test,
+    find_release,
     name_release_in_log,
     note_failure,
 )
@@ -49,7 +49,7 @@ def survivor_release_audit() -> None:
     - **What was found**: [the console](gamebot/), or table `ops.check_results`.
     - **What to do**: `docs/runbooks/rollback.md`, "Audit again".
     """
-    release = choose_release()
+    release = find_release()
     audits = [
         dbt_test(),
         audit_with_soda(release, again=True),

@@ -71,7 +71,7 @@ def no_retry_after(
 
 def name_release_in_log(context: Context) -> None:
     """Put the release on every line that this task logs from here on, whoever logs it."""
-    for task_id in ("open_release", "choose_release"):
+    for task_id in ("open_release", "find_release"):
         if task_id in context["dag"].task_ids and task_id != context["ti"].task_id:
             keys = context["ti"].xcom_pull(task_ids=task_id, key=LOG_KEYS)
             bind_contextvars(**(keys or {}))
@@ -258,15 +258,15 @@ def _held_for_audit(
         yield release
 
 
-@task(task_display_name="Choose the release")
-def choose_release(params: dict[str, Any] | None = None, ti: Any = None) -> int:
+@task(task_display_name="Find the release")
+def find_release(params: dict[str, Any] | None = None, ti: Any = None) -> int:
     """Find the release to audit again: the one that was named, or what readers see."""
     from include import pipeline
     from include.warehouse.releases import ReleaseError
 
     assert params is not None
     with no_retry_after(ReleaseError):
-        release = pipeline.choose_release(ConnectionSettings.from_airflow(), params["release_id"])
+        release = pipeline.release_to_audit(ConnectionSettings.from_airflow(), params["release_id"])
     _name_in_log(ti, release.release_id, release.source_commit)
     log.info("Release %s is audited again. It is %s.", release.release_id, release.state)
     return release.release_id
@@ -283,7 +283,7 @@ def conclude_audit(release_id: int | None, ti: Any = None) -> None:
     from include.run_notes import checks_line
 
     if release_id is None:
-        raise AirflowFailException("No release was audited: see the log of choose_release.")
+        raise AirflowFailException("No release was audited: see the log of find_release.")
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
     red = [task for task in AUDITS if states[task] in ("failed", "upstream_failed")]
     outcome = pipeline.audit_outcome(ConnectionSettings.from_airflow(), release_id)

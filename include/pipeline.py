@@ -256,7 +256,7 @@ def _choice(connection: psycopg.Connection) -> str:
     return f"These can be shown: {', '.join(shown) or 'none'}."
 
 
-def choose_release(settings: ConnectionSettings, release_id: int | None) -> Release:
+def release_to_audit(settings: ConnectionSettings, release_id: int | None) -> Release:
     """Return the release to look at again: the one named, or what readers see.
 
     Raises:

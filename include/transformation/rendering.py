@@ -62,7 +62,7 @@ SQL = "sql"
 
 # Rendered when the task runs.
 BUILT_RELEASE = "{{ ti.xcom_pull(task_ids='open_release') }}"
-AUDITED_RELEASE = "{{ ti.xcom_pull(task_ids='choose_release') }}"
+AUDITED_RELEASE = "{{ ti.xcom_pull(task_ids='find_release') }}"
 UP_TO_SILVER = "source:* path:seeds path:models/rules path:models/silver"
 SELECTED_NODES = UP_TO_SILVER + "{{ ' path:models/gold' if params.target_layer == 'gold' else '' }}"
 
@@ -208,7 +208,7 @@ class ReleaseTestOperator(ReleaseBuildOperator):
             AirflowFailException: the release cannot be looked at.
             ReleaseBusy: a task that changes it works on it.
         """
-        self._run(context, int(context["ti"].xcom_pull(task_ids="choose_release")), looking_at)
+        self._run(context, int(context["ti"].xcom_pull(task_ids="find_release")), looking_at)
 
     def prepare(self, release: Release) -> None:
         """Test what the release has."""
@@ -338,7 +338,7 @@ def record_tests(project_dir: str, context: Context) -> None:
         RuntimeError: dbt left nothing to record.
         AirflowFailException: tests failed, as they would again.
     """
-    release_id = int(context["ti"].xcom_pull(task_ids="choose_release"))
+    release_id = int(context["ti"].xcom_pull(task_ids="find_release"))
     results = _read(project_dir)
     settings = ConnectionSettings.from_airflow()
     with settings.connect(role=AUDITOR) as connection:

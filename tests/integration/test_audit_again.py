@@ -40,8 +40,8 @@ def test_without_a_number_it_is_what_readers_see(
 ) -> None:
     from include import pipeline
 
-    assert pipeline.choose_release(warehouse, None).release_id == published[1]
-    assert pipeline.choose_release(warehouse, published[0]).release_id == published[0]
+    assert pipeline.release_to_audit(warehouse, None).release_id == published[1]
+    assert pipeline.release_to_audit(warehouse, published[0]).release_id == published[0]
 
 
 def test_a_release_that_cannot_be_audited_again_is_refused_in_words(
@@ -53,7 +53,7 @@ def test_a_release_that_cannot_be_audited_again_is_refused_in_words(
     from include.warehouse.retention import Retention, prune_releases
 
     with pytest.raises(ReleaseError, match="Nothing is published yet: name the release"):
-        pipeline.choose_release(warehouse, None)
+        pipeline.release_to_audit(warehouse, None)
     failed = start(owner)
     fail_release(owner, failed, "boot_mapping fell to 14 rows")
     old, newer = build(), build()
@@ -69,7 +69,7 @@ def test_a_release_that_cannot_be_audited_again_is_refused_in_words(
         4711: "There is no release 4711",
     }.items():
         with pytest.raises(ReleaseError, match=reason):
-            pipeline.choose_release(warehouse, release)
+            pipeline.release_to_audit(warehouse, release)
         # It may have become so since it was chosen.
         with pytest.raises(ReleaseError, match=reason), looking_at(warehouse, release, "test"):
             pass

@@ -162,7 +162,7 @@ def test_a_release_knows_how_its_run_was_started_and_by_whom(
     }
 
 
-@pytest.mark.parametrize("task_id", ["open_release", "choose_release"])
+@pytest.mark.parametrize("task_id", ["open_release", "find_release"])
 @pytest.mark.parametrize("keys", [{"release_id": 7, "commit": "80aaf49"}, None])
 def test_each_line_of_a_log_names_the_release_once_there_is_one(
     task_id: str, keys: dict[str, Any] | None
