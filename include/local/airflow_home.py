@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,11 +19,16 @@ from urllib.parse import quote
 
 from include.environments import NO_TELEMETRY
 from include.local.databases import LocalDatabases
-from include.local.state import State, write_atomically
+from include.local.state import State, password_of_user, write_atomically
 from include.transformation.manifest import manifest_path
 from include.warehouse.connection import CONNECTION_VARIABLE, ConnectionSettings
 
 ADMIN = "admin"
+USERS_VARIABLE = "GAMEBOT_USERS"
+
+# Each role may do what those before it may; without one a user may sign in and see nothing.
+ROLES = ("", "viewer", "user", "op", "admin")
+USER = re.compile(r"([A-Za-z0-9_.-]+):(\w*)")
 
 # Two tasks wait for each other nowhere, and on a laptop more at once only makes each slower.
 PARALLELISM = 4
@@ -76,7 +82,11 @@ def own_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def airflow_environment(state: State, databases: LocalDatabases, api_port: int) -> dict[str, str]:
-    """Return the complete environment of Airflow's processes."""
+    """Return the complete environment of Airflow's processes.
+
+    Raises:
+        AirflowError: `GAMEBOT_USERS` names no users.
+    """
     secrets = state.secrets()
     url = f"http://127.0.0.1:{api_port}"
     options: dict[str, dict[str, object]] = {
@@ -91,7 +101,9 @@ def airflow_environment(state: State, databases: LocalDatabases, api_port: int) 
             "max_templated_field_length": 65_536,
             "execution_api_server_url": f"{url}/execution/",
             "fernet_key": secrets["airflow_fernet_key"],
-            "simple_auth_manager_users": f"{ADMIN}:admin",
+            "simple_auth_manager_users": ",".join(
+                f"{user}:{role}" for user, role in roles().items()
+            ),
             "simple_auth_manager_passwords_file": passwords_file(state),
             # A name that needs no resolver: some machines take seconds to look themselves up.
             "hostname_callable": "socket.gethostname",
@@ -147,6 +159,34 @@ def airflow_environment(state: State, databases: LocalDatabases, api_port: int) 
     return environment | _without_proxy_for_ourselves(environment)
 
 
+def roles(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the role of every user of this Airflow: the admin, and those of `GAMEBOT_USERS`.
+
+    Raises:
+        AirflowError: the variable is no list of `name:role`.
+    """
+    found = {ADMIN: "admin"}
+    for entry in environ.get(USERS_VARIABLE, "").replace(",", " ").split():
+        match = USER.fullmatch(entry)
+        if not match or match[2] not in ROLES or match[1] in found:
+            raise AirflowError(
+                f"{USERS_VARIABLE} has the entry {entry!r}. Write each user once, as name:role "
+                f"with a role of {', '.join(ROLES[1:])}, and commas between them; {ADMIN} is there "
+                "already."
+            )
+        found[match[1]] = match[2]
+    return found
+
+
+def passwords(state: State) -> dict[str, str]:
+    """Return the password of every user; a new user's is made and kept, as the admin's was."""
+    further = [user for user in roles() if user != ADMIN]
+    secrets = state.secrets(users=further)
+    return {ADMIN: secrets["airflow_admin"]} | {
+        user: secrets[password_of_user(user)] for user in further
+    }
+
+
 def passwords_file(state: State) -> str:
     """Return where Airflow looks for the passwords of its users."""
     return str(state.airflow_home / "passwords.json")
@@ -158,10 +198,7 @@ def prepare_airflow(state: State, databases: LocalDatabases) -> bool:
     Raises:
         AirflowError: the migration failed; the message holds its last lines.
     """
-    secrets = state.secrets()
-    write_atomically(
-        Path(passwords_file(state)), json.dumps({ADMIN: secrets["airflow_admin"]}), mode=0o600
-    )
+    write_atomically(Path(passwords_file(state)), json.dumps(passwords(state)), mode=0o600)
     # A new database or another Airflow needs a migration, which takes seconds even if all is well.
     needed = f"{version('apache-airflow')} in {_identity(databases)}\n"
     stamp = state.airflow_home / "migrated"

@@ -21,9 +21,9 @@ from rich.console import Console
 
 from include.environments import NO_TELEMETRY, CommandFailed, MissingEnvironment, executable
 from include.local.airflow_home import (
-    ADMIN,
     AirflowError,
     own_environment,
+    passwords,
     passwords_file,
     prepare_manifest,
 )
@@ -172,9 +172,11 @@ def up() -> None:
     console.print(f"Airflow: [link={stack.url}]{stack.url}[/link]")
     # A log that others may read is no place for a password.
     if console.is_terminal:
-        console.print(f"Sign in: {ADMIN} / {state.secrets()['airflow_admin']}")
+        for user, password in passwords(state).items():
+            console.print(f"Sign in: {user} / {password}")
     else:
-        console.print(f"Sign in: {ADMIN}, password in {passwords_file(state)}", soft_wrap=True)
+        users = ", ".join(passwords(state))
+        console.print(f"Sign in: {users}, password in {passwords_file(state)}", soft_wrap=True)
     console.print("make down stops it.")
 
 

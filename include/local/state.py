@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,12 +140,17 @@ class State:
         """Targets and logs of dbt runs by hand."""
         return self.folder / "dbt"
 
-    def secrets(self) -> dict[str, str]:
-        """Return the generated passwords and keys, creating those that are missing."""
+    def secrets(self, users: Iterable[str] = ()) -> dict[str, str]:
+        """Return the generated passwords and keys, creating those that are missing.
+
+        Args:
+            users: who may sign in to Airflow besides its admin.
+        """
+        wanted = (*SECRETS, *map(password_of_user, users))
         path = self.folder / "secrets.json"
         with self.locked("secrets"):
             known = read_json(path)
-            missing = [name for name in SECRETS if name not in known]
+            missing = [name for name in wanted if name not in known]
             if missing or "airflow_fernet_key" not in known:
                 known |= {name: _token(name) for name in missing}
                 known.setdefault("airflow_fernet_key", _fernet_key())
@@ -180,9 +185,14 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
 
 
+def password_of_user(user: str) -> str:
+    """Return the name of the secret that is the password of an Airflow user."""
+    return f"airflow_user_{user}"
+
+
 def _token(name: str) -> str:
-    # Only one of them is ever typed by a person.
-    return secrets.token_urlsafe(12 if name == "airflow_admin" else 48)
+    typed_by_a_person = name == "airflow_admin" or name.startswith(password_of_user(""))
+    return secrets.token_urlsafe(12 if typed_by_a_person else 48)
 
 
 def _fernet_key() -> str:

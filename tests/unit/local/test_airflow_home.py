@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from include.local.airflow_home import airflow_environment, configuration_key, own_environment
+from include.local.airflow_home import (
+    AirflowError,
+    airflow_environment,
+    configuration_key,
+    own_environment,
+    passwords,
+    roles,
+)
 from include.local.databases import LocalDatabases
 from include.local.postgres import PostgresServer
 from include.local.state import State
@@ -85,6 +92,31 @@ def test_the_pipeline_connects_as_its_own_login_with_a_generated_password(
     connection = json.loads(environment["AIRFLOW_CONN_SURVIVOR_POSTGRES"])
     assert connection["login"] == "gamebot_pipeline"
     assert connection["password"] == state.secrets()["postgres_pipeline"]
+
+
+def test_everybody_named_may_sign_in_with_a_password_of_their_own(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAMEBOT_USERS", "viewer:viewer, anna:op,nobody:")
+    databases = LocalDatabases(PostgresServer(state.postgres, "superuser"), state.secrets())
+    environment = airflow_environment(state, databases, api_port=8099)
+    users = environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert users == "admin:admin,viewer:viewer,anna:op,nobody:"
+    first = passwords(state)
+    assert list(first) == ["admin", "viewer", "anna", "nobody"]
+    assert len(set(first.values())) == 4
+    # Whoever is named again later signs in with the same password.
+    monkeypatch.delenv("GAMEBOT_USERS")
+    assert passwords(state) == {"admin": first["admin"]}
+    monkeypatch.setenv("GAMEBOT_USERS", "anna:viewer")
+    assert passwords(state) == {"admin": first["admin"], "anna": first["anna"]}
+
+
+@pytest.mark.parametrize("users", ["anna", "anna:boss", "anna:op:team", "admin:viewer", "a:op,a:op"])
+def test_a_user_that_airflow_would_not_understand_is_refused_by_name(users: str) -> None:
+    """Airflow's api-server died of it at start, with a stack trace."""
+    with pytest.raises(AirflowError, match=f"GAMEBOT_USERS.*{users.split(',')[0]}.*viewer"):
+        roles({"GAMEBOT_USERS": users})
 
 
 @pytest.mark.parametrize("proxied", [True, False])
