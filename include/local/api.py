@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -79,7 +80,9 @@ class AirflowApi:
 
     def warm_up(self) -> None:
         """Let the server build what the first task would wait for otherwise."""
-        self._http.get("/execution/health")
+        # On a busy machine it goes on building after nobody waits for it any more.
+        with suppress(httpx.TimeoutException):
+            self._http.get("/execution/health")
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:
         """Return what Airflow knows of a DAG, None when it has not read it yet."""
