@@ -10,7 +10,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish export replay ledger repairs baseline moving notebook test drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish export replay ledger repairs baseline moving notebook test browser drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ repairs: environments ## date the seed upstream_repairs anew [SNAPSHOTS=folder o
 test: environments ## run all tests, in two processes [ARGS="tests/unit -x" WORKERS=2]
 	@$(ENVIRONMENTS) baseline
 	@$(PYTHON) -m pytest -q --numprocesses $(or $(WORKERS),2) --dist loadfile $(ARGS)
+
+browser: environments ## run the tests in a real Chromium on a real Airflow [ARGS="--headed -k rollback"]
+	@$(PYTHON) -m pytest -q tests/browser $(ARGS)
 
 fuzz: export FUZZ_FILES := $(or $(FILES),20000)
 fuzz: environments ## make up damaged .rda files for the reader, other ones each time [FILES=20000]

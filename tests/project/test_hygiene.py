@@ -89,8 +89,9 @@ def test_every_setting_is_documented_and_every_documented_setting_is_read(projec
     }
     # include/environments.py makes these names from those of the environments.
     read |= {f"GAMEBOT_{name.upper()}_ENV" for name in get_args(Environment)}
-    # Only the tests read it.
-    read |= set(SETTING.findall((project / "tests/conftest.py").read_text()))
+    # Only the tests read these.
+    for name in ("conftest.py", "browser/conftest.py", "browser/chromium.py"):
+        read |= set(SETTING.findall((project / "tests" / name).read_text()))
     documented = set(SETTING.findall((project / "docs/settings.md").read_text()))
     assert documented == read
 

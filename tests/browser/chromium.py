@@ -1,0 +1,63 @@
+"""Chromium: which program it is here, and how it is started so that it talks to this machine only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+MISSING = (
+    f"needs Chromium: none of {', '.join(PROGRAMS)} is on the PATH. Install it (Debian: "
+    "`apt-get install chromium`; anywhere: `.venvs/airflow/bin/playwright install chromium`) or name it in "
+    "GAMEBOT_CHROMIUM."
+)
+
+
+def find_chromium(playwright: Playwright) -> Path | None:
+    """Return the program that GAMEBOT_CHROMIUM names, the machine's, or Playwright's own.
+
+    Raises:
+        FileNotFoundError: the setting names no program.
+    """
+    if named := os.environ.get("GAMEBOT_CHROMIUM"):
+        if program := shutil.which(Path(named).expanduser()):
+            return Path(program)
+        raise FileNotFoundError(f"GAMEBOT_CHROMIUM names {named}, which is no program")
+    for name in PROGRAMS:
+        if program := shutil.which(name):
+            return Path(program)
+    fetched = Path(playwright.chromium.executable_path)
+    return fetched if fetched.exists() else None
+
+
+@contextmanager
+def chromium(*, headed: bool = False) -> Iterator[Browser | None]:
+    """Start it, None where there is none."""
+    with sync_playwright() as playwright:
+        program = find_chromium(playwright)
+        if program is None:
+            yield None
+            return
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            headless=not headed,
+            chromium_sandbox=os.geteuid() != 0,
+            args=[
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                # Whatever a page asks of another host fails at once, and on every machine.
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            ],
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,88 @@
+"""An Airflow with a history: two published releases, one run that failed, and who may look at it.
+
+Its runs are real ones, each of a folder of upstream's files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from include.local.airflow_home import ADMIN
+from include.local.api import DagRun
+from include.local.state import State, password_of_user
+from tests.browser.sources import write_states
+from tests.e2e.machine import Machine
+
+DAG = "survivor_medallion_pipeline"
+VIEWER = "viewer"
+NOBODY = "nobody"
+USERS = f"{VIEWER}:viewer,{NOBODY}:"
+RUN_TIMEOUT = 600
+
+@dataclass(frozen=True)
+class Stack:
+    """The Airflow, its two releases, and the runs that it made."""
+
+    machine: Machine
+    first: int
+    second: int
+    published: DagRun
+    failed: DagRun
+    failed_release: int
+
+    @property
+    def url(self) -> str:
+        return str(self.machine.api._http.base_url).rstrip("/")
+
+    def password(self, user: str) -> str:
+        secrets = self.machine.state.secrets()
+        return secrets["airflow_admin" if user == ADMIN else password_of_user(user)]
+
+
+@contextmanager
+def running_stack(folder: Path, files: Path | None) -> Iterator[Stack]:
+    """Start it, and stop it in the end.
+
+    Args:
+        folder: an empty one, for the state and the data.
+        files: upstream's own, where there are any.
+    """
+    state = State(folder / "state")
+    state.create()
+    machine = Machine(state, {"GAMEBOT_USERS": USERS, "GAMEBOT_RETRY_SECONDS": "1"})
+    try:
+        with ThreadPoolExecutor() as pool:
+            started = pool.submit(machine.make, "up")
+            sources = write_states(folder, files)
+            outcome = started.result()
+            assert outcome.code == 0, outcome.output
+        first = _run(machine, {"source": "directory", "source_dir": str(sources[0])}, "success")
+        second = _run(machine, {"source": "directory", "source_dir": str(sources[1])}, "success")
+        # The mistake is one that Soda finds in bronze, so nothing further is built.
+        wrong = {"source": "directory", "source_dir": str(sources[2]), "target_layer": "bronze"}
+        failed = _run(machine, wrong, "failed")
+        yield Stack(
+            machine,
+            *(machine.api.xcom(run, "open_release") for run in (first, second)),
+            published=second,
+            failed=failed,
+            failed_release=machine.api.xcom(failed, "open_release"),
+        )
+    finally:
+        machine.make("down")
+
+
+def _run(machine: Machine, conf: Mapping[str, object], expected: str) -> DagRun:
+    run = machine.api.trigger(DAG, conf)
+    deadline = time.monotonic() + RUN_TIMEOUT
+    while not (run := machine.api.run(run.dag_id, run.dag_run_id)).finished:
+        assert time.monotonic() < deadline, f"{run.dag_run_id} is still {run.state}"
+        time.sleep(0.3)
+    states = {task.task_id: task.state for task in machine.api.task_instances(run)}
+    assert run.state == expected, states
+    return run
