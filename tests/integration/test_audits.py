@@ -160,6 +160,7 @@ def test_great_expectations_passes_a_sound_release_with_warnings(
     for page in pages:
         html = page.read_text(encoding="utf-8")
         assert not re.findall(r"<(?:link|script|img|iframe)\b[^>]*https?://[^>]*>", html), page
+        assert not re.findall(r"\burl\([\"']?https?:", html), page
         for asset in re.findall(r'<(?:link|script|img)\b[^>]*(?:href|src)="([^"]+)"', html):
             assert (page.parent / asset).exists(), f"{page} wants {asset}"
     for file in (tmp_path / "docs").rglob("*"):

@@ -23,6 +23,7 @@ _REPLACED = re.compile(
     r"""<link\b[^>]*\bhref="https?:[^>]*>"""
     r"""|<script\b[^>]*\bsrc="https?:[^>]*>\s*</script>"""
     r"""|<img\b[^>]*\bsrc="https?:[^>]*>"""
+    r"""|\burl\(["']?https?:[^)]*\)"""
     # Local, but its path is one folder short on the pages of results.
     r"""|<link\b[^>]*\brel="shortcut icon"[^>]*>"""
 )
