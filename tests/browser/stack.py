@@ -24,6 +24,7 @@ NOBODY = "nobody"
 USERS = f"{VIEWER}:viewer,{NOBODY}:"
 RUN_TIMEOUT = 600
 
+
 @dataclass(frozen=True)
 class Stack:
     """The Airflow, its two releases, and the runs that it made."""
@@ -42,6 +43,20 @@ class Stack:
     def password(self, user: str) -> str:
         secrets = self.machine.state.secrets()
         return secrets["airflow_admin" if user == ADMIN else password_of_user(user)]
+
+    def runs(self, dag_id: str) -> list[DagRun]:
+        """Return all runs of a DAG, in the order of their beginning."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns?order_by=run_after"
+        return [DagRun.model_validate(run) for run in self.machine.api._get(path)["dag_runs"]]
+
+    def finished(self, run: DagRun) -> DagRun:
+        """Wait for the end of a run."""
+        return _finished(self.machine, run)
+
+    def seen_by_readers(self) -> int:
+        """Return the number of the release that readers see."""
+        ((release,),) = self.machine.query("select distinct _release_id from bronze.castaways")
+        return int(release)
 
 
 @contextmanager
@@ -78,11 +93,16 @@ def running_stack(folder: Path, files: Path | None) -> Iterator[Stack]:
 
 
 def _run(machine: Machine, conf: Mapping[str, object], expected: str) -> DagRun:
-    run = machine.api.trigger(DAG, conf)
-    deadline = time.monotonic() + RUN_TIMEOUT
-    while not (run := machine.api.run(run.dag_id, run.dag_run_id)).finished:
-        assert time.monotonic() < deadline, f"{run.dag_run_id} is still {run.state}"
-        time.sleep(0.3)
+    run = _finished(machine, machine.api.trigger(DAG, conf))
     states = {task.task_id: task.state for task in machine.api.task_instances(run)}
     assert run.state == expected, states
+    return run
+
+
+def _finished(machine: Machine, run: DagRun) -> DagRun:
+    deadline = time.monotonic() + RUN_TIMEOUT
+    api = machine.api
+    while not (run := api.run(run.dag_id, run.dag_run_id)).finished:
+        assert time.monotonic() < deadline, f"{run.dag_run_id} is still {run.state}"
+        time.sleep(0.3)
     return run

@@ -1,12 +1,13 @@
 """The pages that people see, in a real browser on a real Airflow: two releases and a failed run.
 
-All in one file: the Airflow behind it takes minutes to get there. The tests build on each other where
-a release is shown and taken back.
+All in one file: the Airflow behind it takes minutes to get there. The tests build on each other
+where a release is shown and taken back.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,8 @@ pytest.importorskip("playwright", reason="make test installs it")
 
 from playwright.sync_api import expect
 
-from tests.browser.stack import DAG, NOBODY, VIEWER
+from tests.browser.stack import DAG, VIEWER
+from tests.browser.watch import tab_stops
 
 if TYPE_CHECKING:
     from tests.browser.stack import Stack
@@ -27,7 +29,9 @@ ROLLBACK = "survivor_release_rollback"
 # Airflow's own pages, with our things in them.
 
 
-def test_whoever_is_not_signed_in_is_asked_to_and_comes_back(stack: Stack, stranger: Person) -> None:
+def test_whoever_is_not_signed_in_is_asked_to_and_comes_back(
+    stack: Stack, stranger: Person
+) -> None:
     page = stranger.open(f"/dags/{DAG}")
     with stranger.watch.expecting("401"):
         page.get_by_label("Username").fill("admin")
@@ -72,20 +76,20 @@ def test_the_form_explains_every_field(admin: Person) -> None:
 def test_the_graph_shows_every_stage_in_its_order(admin: Person) -> None:
     page = admin.open(f"/dags/{DAG}")
     page.get_by_role("button", name="Show Graph").click()
-    graph = page.locator(".react-flow")
-    stages = [stage.bounding_box() for stage in (
-        graph.get_by_text("load_bronze", exact=True), graph.get_by_text("publish_release", exact=True)
-    )]
+    places = []
+    for stage in ("load_bronze", "dbt_build", "models", "audit_with_soda", "publish_release"):
+        node = page.locator(f'.react-flow__node[data-id="{stage}"]')
+        expect(node).to_be_visible()
+        places.append((node.bounding_box() or {})["x"])
+    assert places == sorted(places)
     admin.keep(page, "airflow-graph")
-    assert all(stages)
 
 
 def test_a_failed_run_leads_to_the_check_that_stopped_it(stack: Stack, admin: Person) -> None:
     page = admin.open(f"/dags/{DAG}/runs/{stack.failed.dag_run_id}")
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
     admin.keep(page, "airflow-failed-run")
-    page.get_by_role("link", name="audit_with_soda").first.click()
-    admin.keep(page, "airflow-failed-task")
+    page.locator("a[href$='/tasks/audit_with_soda']").first.click()
     expect(page.get_by_text("a season that is over has exactly one winner").first).to_be_visible()
     admin.keep(page, "airflow-log-of-the-failed-task")
 
@@ -106,12 +110,15 @@ def test_a_viewer_can_start_nothing_in_airflow(stack: Stack, viewer: Person) -> 
     assert answer.status in (401, 403)
 
 
-def test_whoever_has_no_role_sees_nothing_of_ours(stack: Stack, nobody: Person) -> None:
+def test_whoever_has_no_role_sees_nothing_of_ours(nobody: Person) -> None:
     with nobody.watch.expecting("403"):
         page = nobody.open("/dags")
+        expect(page.get_by_role("link", name="Dags").first).to_be_visible()
         expect(page.get_by_text("Survivor")).to_have_count(0)
         nobody.keep(page, "airflow-without-a-role")
-        assert nobody.open("/gamebot/").get_by_text("release").count() >= 0
+        page = nobody.open("/gamebot/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("You may not see or do this")
+        nobody.examine(page, "refused")
 
 
 # The release console.
@@ -122,11 +129,178 @@ def test_the_console_is_in_airflows_navigation(admin: Person) -> None:
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="Releases").click()
     console = page.frame_locator("iframe")
-    expect(console.get_by_role("heading", level=1)).to_be_visible()
+    expect(console.get_by_role("heading", name="What readers see")).to_be_visible()
     admin.keep(page, "airflow-with-console")
+    console.get_by_role("link", name="Releases", exact=True).click()
+    expect(console.get_by_role("heading", name="Releases")).to_be_visible()
+    # Whoever goes back to Airflow does not get Airflow inside of Airflow.
+    console.get_by_role("link", name="Airflow", exact=True).click()
+    expect(page.locator("iframe")).to_have_count(0)
+
+
+def test_whoever_asks_for_a_page_signs_in_and_gets_it(stack: Stack, stranger: Person) -> None:
+    address = f"/gamebot/releases/{stack.first}?outcome=warned"
+    with stranger.watch.expecting("401"):
+        page = stranger.open(address)
+        stranger.sign_in(page, VIEWER, stack.password(VIEWER))
+    expect(page).to_have_url(stack.url + address)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"Release {stack.first}")
 
 
 def test_the_overview_says_what_readers_see(stack: Stack, admin: Person) -> None:
     page = admin.open("/gamebot/")
     expect(page.get_by_role("main")).to_contain_text(f"Release {stack.second}")
     admin.examine(page, "overview")
+
+
+def test_the_list_shows_how_every_release_ended(stack: Stack, admin: Person) -> None:
+    page = admin.open("/gamebot/")
+    page.get_by_role("navigation").get_by_role("link", name="Releases", exact=True).click()
+    for release, state in (
+        (stack.first, "superseded"),
+        (stack.second, "published"),
+        (stack.failed_release, "failed"),
+    ):
+        row = page.get_by_role("row", name=re.compile(f"^{release} "))
+        expect(row).to_contain_text(state)
+    admin.examine(page, "releases")
+
+
+def test_a_published_release_shows_its_stages_checks_and_rows(stack: Stack, admin: Person) -> None:
+    page = admin.open(f"/gamebot/releases/{stack.second}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("published")
+    for heading in ("Stages", "Checks", "Rows", "Drift", "Repairs and known exceptions"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    counts = page.get_by_role("region", name="Checks by tool")
+    for tool in ("dbt", "soda", "great expectations"):
+        expect(counts.get_by_role("row", name=tool)).to_be_visible()
+    admin.examine(page, "release-published")
+    page.get_by_role("link", name="The run in Airflow").click()
+    expect(page).to_have_url(re.compile(re.escape(f"/dags/{DAG}/runs/")))
+
+
+def test_a_failed_release_shows_the_check_and_the_rows_that_stopped_it(
+    stack: Stack, admin: Person
+) -> None:
+    page = admin.open(f"/gamebot/releases/{stack.failed_release}")
+    expect(page.get_by_text("Why it failed")).to_be_visible()
+    page.get_by_label("Outcome").select_option("failed")
+    page.get_by_role("button", name="Filter").click()
+    checks = page.get_by_role("region", name="Checks of bronze.castaways")
+    row = checks.get_by_role("row", name=re.compile("a season that is over has exactly one winner"))
+    expect(row).to_contain_text("blocks the release")
+    expect(row).to_contain_text("US20")
+    admin.examine(page, "release-failed")
+
+
+def test_a_comparison_names_every_cell_that_upstream_corrected(stack: Stack, admin: Person) -> None:
+    page = admin.open(f"/gamebot/releases/{stack.second}")
+    page.get_by_role("link", name=f"Compare with release {stack.first}").click()
+    differing = page.get_by_role("region", name="Tables that differ")
+    expect(differing.get_by_role("row", name=re.compile("bronze.castaways"))).to_contain_text("2")
+    section = page.get_by_role("region", name="bronze.castaways", exact=True)
+    section.get_by_text("2 cells changed").click()
+    for castaway, city in (("Sandra", "Stanley"), ("Parvati", "Marietta")):
+        row = section.get_by_role("row", name=re.compile(castaway))
+        expect(row.get_by_role("cell", name=city)).to_be_visible()
+    admin.examine(page, "compare")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Data Docs (Great Expectations)", "ml_features"),
+        ("dbt docs with lineage", "castaway_profile"),
+        ("Soda checks", "castaways"),
+    ],
+)
+def test_the_pages_of_the_tools_are_shown(
+    stack: Stack, admin: Person, name: str, words: str
+) -> None:
+    """They load nothing from another host, which they did as their authors wrote them."""
+    page = admin.open(f"/gamebot/releases/{stack.second}")
+    page.get_by_role("link", name=name).click()
+    artefact = page.frame_locator("iframe.artefact")
+    expect(artefact.get_by_text(words).first).to_be_visible()
+    admin.examine(page, f"artefact-{name.split()[0].lower()}")
+
+
+def test_everything_is_reached_by_keyboard(stack: Stack, admin: Person) -> None:
+    page = admin.open(f"/gamebot/releases/{stack.first}")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    # The main action is the first thing after it.
+    assert tab_stops(page, until="Roll back")[-1].startswith("Roll back to this release")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Roll back to release")
+    assert tab_stops(page, until="Roll back")[-1].startswith("Roll back to release")
+
+
+def test_a_viewer_may_look_and_roll_back_nothing(stack: Stack, viewer: Person) -> None:
+    page = viewer.open(f"/gamebot/releases/{stack.first}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("superseded")
+    expect(page.get_by_role("link", name="Roll back")).to_have_count(0)
+    viewer.examine(page, "release-for-a-viewer")
+    with viewer.watch.expecting("403"):
+        page.goto(f"{stack.url}/gamebot/releases/{stack.first}/show")
+        expect(page.get_by_role("heading", level=1)).to_have_text("You may not see or do this")
+    answer = page.request.post(
+        f"{stack.url}/gamebot/releases/{stack.first}/show",
+        headers={"Origin": stack.url, "Sec-Fetch-Site": "same-origin"},
+        form={"token": ""},
+    )
+    assert answer.status == 403
+    assert stack.runs(ROLLBACK) == []
+
+
+def test_a_form_of_another_site_does_nothing(
+    stack: Stack, admin: Person, other_site: Callable[[str], str]
+) -> None:
+    """The cookie comes along: for a browser, other ports of a host are the same site."""
+    target = f"{stack.url}/gamebot/releases/{stack.first}/show"
+    page = admin.open(f"/gamebot/releases/{stack.first}/show")
+    token = page.locator("input[name=token]").input_value()
+    for stolen in ("", token):
+        form = f'<form method="post" action="{target}"><input name="token" value="{stolen}"></form>'
+        address = other_site(f"{form}<script>document.forms[0].submit()</script>")
+        with admin.watch.expecting(address, "403"):
+            with page.expect_response(target) as posted:
+                page.goto(address)
+            assert "_token" in (posted.value.request.header_value("Cookie") or "")
+            assert posted.value.status == 403
+    assert stack.runs(ROLLBACK) == []
+
+
+def test_an_administrator_rolls_back_with_the_buttons(stack: Stack, admin: Person) -> None:
+    page = admin.open(f"/gamebot/releases/{stack.first}")
+    page.get_by_role("link", name="Roll back to this release").click()
+    expect(page.get_by_role("region", name="What readers will see")).to_contain_text(
+        f"release {stack.second}"
+    )
+    admin.examine(page, "confirm-rollback")
+    page.get_by_role("button", name=f"Roll back to release {stack.first}").click()
+    page.wait_for_url(f"**/dags/{ROLLBACK}/runs/**")
+    (run,) = stack.runs(ROLLBACK)
+    assert stack.finished(run).state == "success"
+    assert stack.seen_by_readers() == stack.first
+    page.goto(f"{stack.url}/gamebot/")
+    expect(page.get_by_role("main")).to_contain_text(f"Release {stack.first}")
+    admin.examine(page, "overview-rolled-back")
+
+
+def test_the_way_back_is_the_same_inside_of_airflow(stack: Stack, admin: Person) -> None:
+    """The run's page opened in the frame: Airflow inside of Airflow."""
+    page = admin.open("/plugin/gamebot")
+    console = page.frame_locator("iframe")
+    recent = console.get_by_role("region", name="Latest releases")
+    recent.get_by_role("link", name=str(stack.second), exact=True).click()
+    console.get_by_role("link", name="Roll back to this release").click()
+    console.get_by_role("button", name=f"Roll back to release {stack.second}").click()
+    page.wait_for_url(f"**/dags/{ROLLBACK}/runs/**")
+    run = stack.runs(ROLLBACK)[-1]
+    assert stack.finished(run).state == "success"
+    assert stack.seen_by_readers() == stack.second

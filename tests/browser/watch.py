@@ -23,13 +23,17 @@ AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
+# Chromium's word on the frame in which Airflow shows every page of a plugin.
+FRAME_OF_AIRFLOW = "An iframe which has both allow-scripts and allow-same-origin"
+
 VIOLATIONS = """
 async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
   .filter(({impact}) => ["serious", "critical"].includes(impact))
   .flatMap(({id, nodes}) => nodes.map((node) => `${id}: ${node.html.slice(0, 200)}`))
 """
 TOO_WIDE = """
-() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
+() => document.documentElement.scrollWidth <= innerWidth ? []
+  : [...document.querySelectorAll("body *")]
   .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
   .map((element) => element.outerHTML.slice(0, 120))
 """
@@ -83,7 +87,7 @@ class Watch:
             self._note(f"{response.status} for {response.request.method} {response.url}")
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not message.text.startswith(FRAME_OF_AIRFLOW):
             self._note(f"console {message.type} at {message.location['url']}: {message.text}")
 
     def _threw(self, error: WebError) -> None:
