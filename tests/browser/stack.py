@@ -81,6 +81,7 @@ def running_stack(folder: Path, files: Path | None) -> Iterator[Stack]:
         # The mistake is one that Soda finds in bronze, so nothing further is built.
         wrong = {"source": "directory", "source_dir": str(sources[2]), "target_layer": "bronze"}
         failed = _run(machine, wrong, "failed")
+        _wait_for_artifacts(machine, second)
         yield Stack(
             machine,
             *(machine.api.xcom(run, "open_release") for run in (first, second)),
@@ -97,6 +98,19 @@ def _run(machine: Machine, conf: Mapping[str, object], expected: str) -> DagRun:
     states = {task.task_id: task.state for task in machine.api.task_instances(run)}
     assert run.state == expected, states
     return run
+
+
+def _wait_for_artifacts(machine: Machine, run: DagRun) -> None:
+    """Wait for the files and pages that a publication brings about."""
+    deadline = time.monotonic() + RUN_TIMEOUT
+    while True:
+        caused, is_more_to_come = machine.api.runs_caused_by(run)
+        if caused and not is_more_to_come:
+            break
+        assert time.monotonic() < deadline, "no run came of the publication"
+        time.sleep(0.3)
+    for one in caused:
+        assert _finished(machine, one).state == "success", one
 
 
 def _finished(machine: Machine, run: DagRun) -> DagRun:

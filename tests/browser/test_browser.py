@@ -209,6 +209,23 @@ def test_a_comparison_names_every_cell_that_upstream_corrected(stack: Stack, adm
     admin.examine(page, "compare")
 
 
+def test_a_season_is_told_in_pictures(admin: Person) -> None:
+    page = admin.open("/gamebot/seasons")
+    admin.examine(page, "seasons")
+    page.get_by_role("link", name="US20", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("US20")
+    expect(page.get_by_role("main")).to_contain_text("Sandra")
+    expect(page.locator("figure canvas, figure svg").first).to_be_visible()
+    admin.examine(page, "season")
+
+
+def test_the_history_shows_how_long_runs_take_and_what_they_brought(admin: Person) -> None:
+    page = admin.open("/gamebot/history")
+    expect(page.get_by_role("heading", level=1)).to_have_text("History of the releases")
+    expect(page.locator("figure canvas, figure svg").first).to_be_visible()
+    admin.examine(page, "history")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
