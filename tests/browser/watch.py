@@ -23,8 +23,12 @@ AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
-# Chromium's word on the frame in which Airflow shows every page of a plugin.
-FRAME_OF_AIRFLOW = "An iframe which has both allow-scripts and allow-same-origin"
+# Chromium's word on the frame in which Airflow shows every page of a plugin, and on the icons of
+# dbt's page while its script has not yet filled in their names.
+OF_OTHERS = (
+    "An iframe which has both allow-scripts and allow-same-origin",
+    "Unsafe attempt to load URL",
+)
 
 VIOLATIONS = """
 async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
@@ -36,6 +40,9 @@ TOO_WIDE = """
   : [...document.querySelectorAll("body *")]
   .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
   .map((element) => element.outerHTML.slice(0, 120))
+"""
+DRAWN = """
+() => document.readyState === "complete" && !document.querySelector("[data-chart][hidden]")
 """
 FOCUSED = """
 () => {
@@ -87,7 +94,7 @@ class Watch:
             self._note(f"{response.status} for {response.request.method} {response.url}")
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not message.text.startswith(FRAME_OF_AIRFLOW):
+        if message.type in ("error", "warning") and not message.text.startswith(OF_OTHERS):
             self._note(f"console {message.type} at {message.location['url']}: {message.text}")
 
     def _threw(self, error: WebError) -> None:
@@ -128,7 +135,7 @@ class Person:
 
     def examine(self, page: Page, name: str) -> None:
         """Look at a page of ours as different people do, and keep what they see."""
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function(DRAWN)
         page.evaluate(AXE)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
