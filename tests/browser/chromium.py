@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, Playwright, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 MISSING = (
@@ -31,13 +33,19 @@ def find_chromium(playwright: Playwright) -> Path | None:
     for name in PROGRAMS:
         if program := shutil.which(name):
             return Path(program)
-    fetched = Path(playwright.chromium.executable_path)
+    fetched = _fetched(playwright)
     return fetched if fetched.exists() else None
+
+
+def _fetched(playwright: Playwright) -> Path:
+    return Path(playwright.chromium.executable_path)
 
 
 @contextmanager
 def chromium(*, headed: bool = False) -> Iterator[Browser | None]:
     """Start it, None where there is none."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         program = find_chromium(playwright)
         if program is None:
@@ -46,7 +54,8 @@ def chromium(*, headed: bool = False) -> Iterator[Browser | None]:
         browser = playwright.chromium.launch(
             executable_path=program,
             headless=not headed,
-            chromium_sandbox=os.geteuid() != 0,
+            # Root has none, and distributions grant one to the browsers that they package.
+            chromium_sandbox=os.geteuid() != 0 and program != _fetched(playwright),
             args=[
                 "--disable-gpu",
                 "--no-first-run",
