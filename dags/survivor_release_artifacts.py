@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import Asset, chain, dag
 
 from include.interface import (
     ARTIFACT_PARAMS,
-    QUEUE,
+    DEFAULT_ARGS,
+    OWNER_LINKS,
     alert_failure,
     build_data_package,
     choose_release,
     compare_with_previous,
     document_models,
-    duration,
     note_failure,
     show_soda_results,
 )
@@ -30,17 +29,9 @@ from include.interface import (
     catchup=False,
     max_active_runs=1,
     params=ARTIFACT_PARAMS,
-    default_args={
-        "owner": "gamebot",
-        "pool": os.environ.get("GAMEBOT_POOL", "default_pool"),
-        "queue": QUEUE,
-        "retries": 2,
-        "retry_delay": duration("GAMEBOT_RETRY_SECONDS", timedelta(seconds=1), default=10),
-        "retry_exponential_backoff": True,
-        "execution_timeout": timedelta(minutes=30),
-        "on_failure_callback": note_failure,
-    },
+    default_args={**DEFAULT_ARGS, "on_failure_callback": note_failure},
     on_failure_callback=alert_failure,
+    owner_links=OWNER_LINKS,
     tags=["survivor", "artifacts"],
 )
 def survivor_release_artifacts() -> None:

@@ -26,13 +26,14 @@ ARTIFACT_PARAMS = {
         None,
         title="Release",
         type=["null", "integer"],
-        description="The number of a release whose files and pages are to be made. Without one, "
-        "those of the release that readers see.",
+        description_md="The number of the release whose files and pages are to be made, as "
+        "[the console](gamebot/releases) lists them. Without one, those of the release that "
+        "readers see.",
     )
 }
 
 
-@task
+@task(task_display_name="Choose the release")
 def choose_release(params: dict[str, Any] | None = None) -> int:
     """Return the number of the release to make files of, as it is at this moment."""
     from include import release_artifacts
@@ -47,7 +48,7 @@ def choose_release(params: dict[str, Any] | None = None) -> int:
     return release.release_id
 
 
-@task
+@task(task_display_name="Compare with the release before")
 def compare_with_previous(release_id: int) -> None:
     """Keep what is different from the release that readers saw before."""
     from include import release_artifacts
@@ -56,7 +57,7 @@ def compare_with_previous(release_id: int) -> None:
     log.info("%s", release_artifacts.keep_changes(ConnectionSettings.from_airflow(), release_id))
 
 
-@task(queue=HEAVY_QUEUE)
+@task(task_display_name="Build the data package", queue=HEAVY_QUEUE)
 def build_data_package(release_id: int) -> None:
     """Keep the release as files to take away, and let package.json name them."""
     from include import release_artifacts
@@ -69,7 +70,7 @@ def build_data_package(release_id: int) -> None:
     log.info("%s", told)
 
 
-@task(queue=HEAVY_QUEUE)
+@task(task_display_name="Document the models", queue=HEAVY_QUEUE)
 def document_models(release_id: int) -> None:
     """Keep dbt's page about the release's models and tables."""
     from include import release_artifacts
@@ -79,7 +80,7 @@ def document_models(release_id: int) -> None:
     log.info("dbt's page: %s", release_artifacts.keep_dbt_docs(settings, release_id))
 
 
-@task
+@task(task_display_name="Show what Soda found")
 def show_soda_results(release_id: int) -> None:
     """Keep a page of what Soda found in the release."""
     from include import release_artifacts

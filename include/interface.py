@@ -36,9 +36,7 @@ from include.parameters import (
     DEFAULT_ARGS,
     OWNER_LINKS,
     PARAMS,
-    QUEUE,
     ROLLBACK_PARAMS,
-    duration,
 )
 from include.transformation.rendering import dbt_build, dbt_models, dbt_test
 
@@ -65,7 +63,6 @@ __all__ = [
     "deadline",
     "detect_changes",
     "document_models",
-    "duration",
     "find_release",
     "load_bronze",
     "name_release_in_log",

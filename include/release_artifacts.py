@@ -27,7 +27,7 @@ from include.pages.soda import write_soda_page
 from include.transformation.docs import write_release_docs
 from include.transformation.manifest import manifest_path
 from include.warehouse.connection import ConnectionSettings
-from include.warehouse.releases import Release, ReleaseError, get_release, published_release
+from include.warehouse.releases import Release, ReleaseError, finished_release, published_release
 from include.warehouse.schemas import LAYERS, OWNER
 
 log = logging.getLogger(__name__)
@@ -42,24 +42,16 @@ def choose_release(settings: ConnectionSettings, release_id: int | None = None) 
     release has all of them.
 
     Raises:
-        ReleaseError: there is no such release, nothing is published, or its tables are gone.
+        ReleaseError: nothing is published, or the one asked for is not whole.
     """
     with settings.connect(role=OWNER) as connection:
         if release_id is not None:
-            release = get_release(connection, release_id)
-        else:
-            shown = [published_release(connection, layer) for layer in reversed(LAYERS)]
-            found = [release for release in shown if release]
-            if not found:
-                raise ReleaseError("There is no published release yet: run the pipeline first.")
-            release = found[0]
-    if release.pruned_at:
-        raise ReleaseError(
-            f"The tables of release {release.release_id} were dropped on "
-            f"{release.pruned_at:%Y-%m-%d}: choose one that make releases lists without 'its "
-            "tables are gone'."
-        )
-    return release
+            return finished_release(connection, release_id)
+        shown = [published_release(connection, layer) for layer in reversed(LAYERS)]
+    found = [release for release in shown if release]
+    if not found:
+        raise ReleaseError("There is no published release yet: run the pipeline first.")
+    return found[0]
 
 
 def keep_changes(settings: ConnectionSettings, release_id: int) -> str:

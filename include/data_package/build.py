@@ -28,7 +28,7 @@ from include.data_package.errors import ExportError
 from include.data_package.reading import content_hash, read_table
 from include.folders import replacing
 from include.warehouse.connection import ConnectionSettings
-from include.warehouse.occupancy import keeping
+from include.warehouse.occupancy import looking_at
 from include.warehouse.releases import Release
 from include.warehouse.schemas import AUDITOR
 
@@ -78,8 +78,8 @@ def build_package(
     meanwhile neither waits for this nor mixes with it.
 
     Args:
-        settings: a login that may act as `gamebot_auditor`.
-        release_id: published, superseded or a replay; its tables are still there.
+        settings: a login that may act as `gamebot_owner` and `gamebot_auditor`.
+        release_id: finished, with its tables still there.
         folder: empty, and on a disk with room for it.
         manifest: dbt's, of the code that built the release.
         changes: CHANGES.md.
@@ -87,11 +87,12 @@ def build_package(
 
     Raises:
         ExportError: the release cannot be packaged, or what was read back differs.
-        ReleaseError: there is no such release, or its tables are gone.
+        ReleaseError: it is not finished, not whole, or its tables are gone.
+        ReleaseBusy: a task that changes it holds it.
     """
     with (
         _explained(folder),
-        keeping(settings, release_id, "data_package") as release,
+        looking_at(settings, release_id, "data_package") as release,
         settings.connect(role=AUDITOR, autocommit=True) as connection,
     ):
         contents = read_contents(connection, release, manifest)

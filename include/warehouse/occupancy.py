@@ -16,12 +16,11 @@ from psycopg import sql
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.releases import (
     Release,
-    ReleaseError,
     finished_release,
     get_release,
     resume_release,
 )
-from include.warehouse.schemas import AUDITOR, OWNER
+from include.warehouse.schemas import OWNER
 
 log = logging.getLogger(__name__)
 
@@ -85,32 +84,6 @@ def looking_at(settings: ConnectionSettings, release_id: int, stage: str) -> Ite
             connection.execute("select")
         except psycopg.OperationalError as error:
             raise _lost(release_id, stage) from error
-
-
-@contextmanager
-def keeping(settings: ConnectionSettings, release_id: int, stage: str) -> Iterator[Release]:
-    """Keep the tables of a finished release from being dropped while they are read.
-
-    Args:
-        settings: a login that may act as `gamebot_auditor`.
-        stage: what `pg_stat_activity` calls the reader.
-
-    Raises:
-        ReleaseError: there is no such release, or its tables are gone.
-    """
-    with settings.connect(role=AUDITOR, autocommit=True) as connection:
-        _name(connection, f"gamebot {stage} holds r{release_id}")
-        connection.execute("set idle_session_timeout = 0")
-        connection.execute(
-            "select pg_advisory_lock_shared(hashtext('gamebot.release'), %s)", (release_id,)
-        )
-        release = get_release(connection, release_id)
-        if release.pruned_at:
-            raise ReleaseError(
-                f"The tables of release {release_id} were dropped on {release.pruned_at:%Y-%m-%d}: "
-                "choose one that make releases lists without 'its tables are gone'."
-            )
-        yield release
 
 
 def name_session(connection: psycopg.Connection, stage: str, release_id: int) -> None:

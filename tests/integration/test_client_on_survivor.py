@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -29,13 +30,12 @@ def package(
 ) -> Path:
     """The data package of survivoR of 2026-06-12."""
     from include.data_package.build import build_package
-    from include.data_package.contents import load_manifest
     from include.environments import MissingEnvironment
     from include.transformation.manifest import manifest_path
 
     folder = tmp_path_factory.mktemp("package")
     try:
-        manifest = load_manifest(manifest_path())
+        manifest = json.loads(manifest_path().read_bytes())
     except MissingEnvironment as error:
         pytest.skip(str(error))
     pipeline = as_pipeline(survivor_warehouse)

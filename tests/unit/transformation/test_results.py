@@ -253,16 +253,22 @@ def test_what_decides_the_content_makes_another_definition(
 ) -> None:
     before, after = define(7), define(7, change)
     assert {name for name in before if before[name] != after[name]} == redefined
+
+
 def test_the_sql_of_all_models_survives_its_packing() -> None:
     sql = {CHILD: "select 'ü' from votes\n" * 200, PARENT: "select 1"}
     assert unpacked(packed(sql)) == sql
     assert len(packed(sql)) < len(sql[CHILD]) / 10
+
+
 def test_a_models_sql_brings_that_of_its_tests_that_did_not_pass(read: Any) -> None:
     model = {**result(CHILD, "success"), "compiled_code": "select * from silver_r7.people\n"}
     failed = {**result(REFERENCE_TEST, "fail", "Got 3 results", 3), "compiled_code": "select 3"}
     assert read(model=model, failed=failed).sql == {
         CHILD: "select * from silver_r7.people\n\n-- failed: every voter is a person\nselect 3"
     }
+
+
 def test_a_build_is_told_in_a_line_and_what_only_waited_is_counted_apart(read: Any) -> None:
     assert read().summary == "3 seeds and models: 3 built. 3 tests: 3 passed."
     broken = read(
