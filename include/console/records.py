@@ -52,27 +52,6 @@ class ListedRelease(Release):
         """How long its run took."""
         return (self.finished_at - self.opened_at).total_seconds() if self.finished_at else None
 
-    @property
-    def can_be_shown(self) -> bool:
-        """Whether readers could see it instead of what they see, if somebody asked for it."""
-        return can_be_shown(self)
-
-
-def can_be_shown(release: Release) -> bool:
-    """Whether `show_again` would let readers see it."""
-    is_audited_replay = release.is_replay and release.state == "audited" and release.closed_at
-    return not release.pruned_at and bool(release.state == "superseded" or is_audited_replay)
-
-
-def can_be_audited(release: Release) -> bool:
-    """Whether it has all the tables that an audit reads."""
-    return not release.pruned_at and release.built_at is not None and not is_open(release)
-
-
-def is_open(release: Release) -> bool:
-    """Whether a run works on it, or died doing so."""
-    return release.state in ("building", "audited") and release.closed_at is None
-
 
 def list_page(
     connection: psycopg.Connection, before: int | None = None, length: int = PAGE_LENGTH

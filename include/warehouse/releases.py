@@ -102,6 +102,12 @@ class Release(BaseModel):
         return self.state in ("building", "audited") and self.closed_at is None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it has all the tables that it will ever have, whatever its audits said."""
+        was_built = self.state != "failed" or self.built_at is not None
+        return not self.pruned_at and not self.is_open and was_built
+
+    @property
     def can_be_shown(self) -> bool:
         """Whether somebody may show it to readers who see another one now."""
         finished_replay = self.is_replay and self.state == "audited" and not self.is_open

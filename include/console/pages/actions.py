@@ -18,8 +18,6 @@ from include.console.access import AUDIT, ROLLBACK, Viewer, ViewerDep, airflow_r
 from include.console.page import Page, render
 from include.console.pages.releases import ReleaseId
 from include.console.records import (
-    can_be_audited,
-    can_be_shown,
     count_rows,
     get_listed,
     with_change,
@@ -74,7 +72,7 @@ def _context(connection: psycopg.Connection, release_id: int, name: str) -> dict
     return {
         "release": release,
         "seen": seen,
-        "possible": can_be_shown(release) if name == "show" else can_be_audited(release),
+        "possible": release.can_be_shown if name == "show" else release.is_whole,
         "rows": [line for line in with_change(counts[release_id], before) if line.layer in layers],
     }
 

@@ -18,14 +18,12 @@ from include.console.records import (
     PAGE_LENGTH,
     ListedRelease,
     RecordedCheck,
-    can_be_audited,
     checks_of,
     count_rows,
     datasets_of,
     drift_of,
     events_of,
     get_listed,
-    is_open,
     list_page,
     release_before,
     seeds_of,
@@ -101,8 +99,6 @@ def _context(
     seen = published_release(connection, "bronze")
     return {
         "release": found,
-        "is_open": is_open(found),
-        "can_be_audited": can_be_audited(found),
         "seen": seen,
         "before": before,
         "stages": _stages(found),
