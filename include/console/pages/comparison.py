@@ -57,7 +57,13 @@ def _errata(comparison: ReleaseComparison) -> Markup:
     """Return the errata list as HTML, without its head, which the page has already."""
     _, _, body = as_markdown(comparison).partition(in_short(comparison))
     # Whatever upstream calls a castaway stays text.
-    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(body))  # noqa: S704
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(body)
+    for token in tokens:
+        # The pages' policy refuses styles in place.
+        if token.attrs.pop("style", None):
+            token.attrSet("class", "number")
+    return Markup(markdown.renderer.render(tokens, markdown.options, {}))  # noqa: S704
 
 
 def _choice(connection: psycopg.Connection, older: int | None, newer: int | None) -> dict[str, Any]:
