@@ -25,6 +25,8 @@ page = Page(navigation="Compare", path="/compare")
 
 Wanted = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
+WIDE = '<div class="wide" tabindex="0" role="region" aria-label="What silver and gold make of it">'
+
 EXAMPLES = 10
 # Every table of both is read: a few seconds each.
 QUERY_SECONDS = 30
@@ -63,7 +65,10 @@ def _errata(comparison: ReleaseComparison) -> Markup:
         # The pages' policy refuses styles in place.
         if token.attrs.pop("style", None):
             token.attrSet("class", "number")
-    return Markup(markdown.renderer.render(tokens, markdown.options, {}))  # noqa: S704
+    html = markdown.renderer.render(tokens, markdown.options, {})
+    # On a phone the table scrolls, and not the page.
+    html = html.replace("<table>", f"{WIDE}<table>").replace("</table>", "</table></div>")
+    return Markup(html)  # noqa: S704
 
 
 def _choice(connection: psycopg.Connection, older: int | None, newer: int | None) -> dict[str, Any]:
