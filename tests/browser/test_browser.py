@@ -318,6 +318,7 @@ def test_an_administrator_rolls_back_with_the_buttons(stack: Stack, admin: Perso
     assert stack.seen_by_readers() == stack.first
     page.goto(f"{stack.url}/gamebot/")
     expect(page.get_by_role("main")).to_contain_text(f"Release {stack.first}")
+    expect(page.get_by_role("main")).to_contain_text(f"Rolled back: release {stack.second}")
     admin.examine(page, "overview-rolled-back")
 
 

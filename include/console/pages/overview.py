@@ -15,7 +15,7 @@ from include.console.page import Page, show
 from include.console.records import count_checks, count_rows, list_page, release_before
 from include.console.words import PIPELINE
 from include.warehouse.news import release_news
-from include.warehouse.releases import published_release
+from include.warehouse.releases import newest_release, published_release
 from include.warehouse.schemas import LAYERS
 
 RECENT = 5
@@ -58,6 +58,8 @@ async def _newest_run(request: Request) -> dict[str, Any] | str | None:
 def _context(connection: psycopg.Connection) -> dict[str, Any]:
     published = {layer: published_release(connection, layer) for layer in LAYERS}
     newest = max((it for it in published.values() if it), key=_number, default=None)
+    ever = newest_release(connection)
+    is_rolled_back = newest and ever and newest.release_id < ever.release_id
     context: dict[str, Any] = {
         "newest": newest,
         "recent": list_page(connection, length=RECENT),
@@ -65,6 +67,7 @@ def _context(connection: psycopg.Connection) -> dict[str, Any]:
         "news": [],
         "checks": {},
         "before": None,
+        "rolled_back": ever if is_rolled_back and not newest.is_replay else None,
     }
     if newest is None:
         return context
@@ -74,6 +77,9 @@ def _context(connection: psycopg.Connection) -> dict[str, Any]:
         if release
     }
     counts = count_rows(connection, {*before, *before.values()})
+    shown_since = dict(
+        connection.execute("select layer, published_at from ops.published_layers").fetchall()
+    )
     now = datetime.now(UTC)
     for layer, release in published.items():
         if release is None:
@@ -85,9 +91,8 @@ def _context(connection: psycopg.Connection) -> dict[str, Any]:
             {
                 "layer": layer,
                 "release": release,
-                "seconds": (now - release.published_at).total_seconds()
-                if release.published_at
-                else None,
+                "since": shown_since[layer],
+                "seconds": (now - shown_since[layer]).total_seconds(),
                 "tables": len(rows),
                 "rows": sum(rows.values()),
                 "change": sum(rows.values()) - sum(rows_before.values()) if rows_before else None,
