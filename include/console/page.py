@@ -25,7 +25,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from include.console.access import Viewer, airflow_root, may_read
 from include.console.assets import asset_path
 from include.console.warehouse import read_warehouse
-from include.console.words import moment, number, run_path, seconds, signed, without_login
+from include.console.words import markdown, moment, number, run_path, seconds, signed, without_login
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -58,6 +58,7 @@ templates = Environment(
     lstrip_blocks=True,
 )
 templates.filters |= {
+    "markdown": markdown,
     "moment": moment,
     "seconds": seconds,
     "number": number,

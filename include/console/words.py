@@ -6,6 +6,9 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
+
 PIPELINE = "survivor_medallion_pipeline"
 
 
@@ -55,6 +58,26 @@ def without_login(value: object) -> str:
     """Return what some tool said without the login of an address in it."""
     text = "" if value is None else str(value)
     return LOGIN.sub(lambda found: (found[1] or found[2]) + "…", text)
+
+
+def markdown(text: str, tables: str) -> Markup:
+    """Return Markdown as HTML that the pages' policy allows; whatever it quotes stays text.
+
+    Args:
+        text: of ours, or a run's note.
+        tables: what its tables are about, for whoever does not see them.
+    """
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = renderer.parse(text)
+    for token in tokens:
+        # No style in place.
+        if token.attrs.pop("style", None):
+            token.attrSet("class", "number")
+    html = renderer.renderer.render(tokens, renderer.options, {})
+    # On a phone the table scrolls, and not the page.
+    wide = f'<div class="wide" tabindex="0" role="region" aria-label="{escape(tables)}">'
+    html = html.replace("<table>", f"{wide}<table>").replace("</table>", "</table></div>")
+    return Markup(html)  # noqa: S704
 
 
 # What a driver or an object store may have put into its error: //user:password@, password=…

@@ -42,6 +42,7 @@ def audit(settings: ConnectionSettings, release_id: int, docs_dir: Path) -> list
     """
     # A few seconds of imports, which nothing but this program should pay.
     import great_expectations as gx
+    from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     # It warns of every average that it turns from a decimal into a float.
@@ -87,7 +88,7 @@ def audit(settings: ConnectionSettings, release_id: int, docs_dir: Path) -> list
                 },
             )
         )
-        run = checkpoint.run()
+        run = checkpoint.run(run_id=RunIdentifier(run_name=f"release_{release_id}"))
         _write_docs(context, docs_dir)
     _write_distributions(settings, release_id, docs_dir)
     return [

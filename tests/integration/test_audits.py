@@ -161,6 +161,9 @@ def test_great_expectations_passes_a_sound_release_with_warnings(
         html = page.read_text(encoding="utf-8")
         assert not re.findall(r"<(?:link|script|img|iframe)\b[^>]*https?://[^>]*>", html), page
         assert not re.findall(r"\burl\([\"']?https?:", html), page
+        # Half of a dark page, and a letter to subscribe to.
+        if "distributions" not in page.parts:
+            assert "prefers-color-scheme" not in html and "<footer>" not in html, page
         for asset in re.findall(r'<(?:link|script|img)\b[^>]*(?:href|src)="([^"]+)"', html):
             assert (page.parent / asset).exists(), f"{page} wants {asset}"
     for file in (tmp_path / "docs").rglob("*"):

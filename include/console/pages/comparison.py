@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import psycopg
 from fastapi import Query, Request, Response
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from pydantic import ValidationError
 
@@ -20,12 +19,11 @@ from include.console.access import ViewerDep
 from include.console.page import Page, render
 from include.console.records import ListedRelease, list_those_with_tables, release_before
 from include.console.warehouse import read_warehouse
+from include.console.words import markdown
 
 page = Page(navigation="Compare", path="/compare")
 
 Wanted = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
-
-WIDE = '<div class="wide" tabindex="0" role="region" aria-label="What silver and gold make of it">'
 
 EXAMPLES = 10
 # Every table of both is read: a few seconds each.
@@ -58,17 +56,7 @@ async def compare(
 def _errata(comparison: ReleaseComparison) -> Markup:
     """Return the errata list as HTML, without its head, which the page has already."""
     _, _, body = as_markdown(comparison).partition(in_short(comparison))
-    # Whatever upstream calls a castaway stays text.
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(body)
-    for token in tokens:
-        # The pages' policy refuses styles in place.
-        if token.attrs.pop("style", None):
-            token.attrSet("class", "number")
-    html = markdown.renderer.render(tokens, markdown.options, {})
-    # On a phone the table scrolls, and not the page.
-    html = html.replace("<table>", f"{WIDE}<table>").replace("</table>", "</table></div>")
-    return Markup(html)  # noqa: S704
+    return markdown(body, tables="What silver and gold make of it")
 
 
 def _choice(connection: psycopg.Connection, older: int | None, newer: int | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import psycopg
 from fastapi import Path, Query, Request, Response
 
 from include.console import airflow_api, artefacts
-from include.console.access import ViewerDep
+from include.console.access import ViewerDep, airflow_root
 from include.console.page import Page, render, show
 from include.console.records import (
     PAGE_LENGTH,
@@ -31,6 +31,7 @@ from include.console.records import (
 )
 from include.console.warehouse import read_warehouse
 from include.console.words import PIPELINE
+from include.run_notes import MARK
 from include.warehouse.checks import Outcome, Tool
 from include.warehouse.news import release_news
 from include.warehouse.releases import ReleaseError, published_release
@@ -173,6 +174,9 @@ async def _run_of(request: Request, release: ListedRelease) -> dict[str, Any] | 
     except airflow_api.Refused:
         # Deleted by now, or of another Airflow on the same warehouse.
         return None
+    # Its links are as Airflow's pages see them, and its mark is for whoever writes it anew.
+    note = (found["note"] or "").replace(MARK, "")
+    found["note"] = note.replace("](gamebot/", f"]({airflow_root(request)}/gamebot/")
     found["tasks"] = sorted(
         (
             task

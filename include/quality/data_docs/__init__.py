@@ -28,6 +28,12 @@ _REPLACED = re.compile(
     r"""|<link\b[^>]*\brel="shortcut icon"[^>]*>"""
 )
 
+# Its letter to subscribers.
+_LETTER = re.compile(r"<footer>.*?</footer>", re.DOTALL)
+
+# It makes tables and links dark and leaves the page around them white.
+_HALF_DARK = "@media (prefers-color-scheme: dark)"
+
 # Where the first page's content begins, after the bar at the top.
 _TOP = re.compile(r'<div class="container-fluid pt-4[^>]*>')
 
@@ -35,12 +41,15 @@ _TOP = re.compile(r'<div class="container-fluid pt-4[^>]*>')
 def make_self_contained(site: Path) -> None:
     """Let every page under `site` load its styles and scripts from the site itself."""
     shutil.copytree(VENDOR, site / "static" / "vendor", dirs_exist_ok=True)
+    for sheet in site.rglob("data_docs_default_styles.css"):
+        sheet.write_text(sheet.read_text(encoding="utf-8").replace(_HALF_DARK, "@media not all"))
     for page in site.rglob("*.html"):
         static = os.path.relpath(site / "static", page.parent)
         local = [f'<link rel="stylesheet" href="{static}/vendor/{name}">' for name in STYLES]
         local += [f'<script src="{static}/vendor/{name}"></script>' for name in SCRIPTS]
         local += [f'<link rel="icon" href="{static}/images/favicon.ico">']
-        html = _REPLACED.sub("", page.read_text(encoding="utf-8"))
+        html = _LETTER.sub("", _REPLACED.sub("", page.read_text(encoding="utf-8")))
+        html = html.replace(_HALF_DARK, "@media not all")
         page.write_text(
             html.replace("<head>", "<head>\n    " + "\n    ".join(local), 1), encoding="utf-8"
         )
