@@ -9,6 +9,7 @@ NAMED = 5
 """Columns, rows or examples that a line names."""
 LONG_TEXT = 60
 
+LARGE = re.compile(r"-?[1-9]\d{4,}")
 NUMBER = re.compile(r"-?\d+\.\d{4,}(e-?\d+)?")
 MARKUP = re.compile(r"([\\`*<>|\[\]]|\b_|_\b)")
 
@@ -82,10 +83,14 @@ def both(
 
 def _number(value: str, digits: int) -> str:
     try:
+        if LARGE.fullmatch(value):
+            return f"{int(value):,}"
         if not NUMBER.fullmatch(value):
             return value
         shorter = f"{float(value):.{digits}g}"
-        return f"{float(value):.0f}" if "e+" in shorter else shorter
+        if "e+" in shorter:
+            return f"{float(value):,.0f}"
+        return f"{float(shorter):,}".removesuffix(".0") if float(value) >= 10_000 else shorter
     except ValueError:
         return value
 
@@ -102,8 +107,7 @@ def _around(value: str, other: str) -> str:
 
 
 def _short(value: str) -> str:
-    if NUMBER.fullmatch(value):
-        value = _number(value, 6)
+    value = _number(value, 6)
     cut = value if len(value) <= LONG_TEXT else value[: LONG_TEXT - 1] + "…"
     return text(cut) if cut else "empty"
 
