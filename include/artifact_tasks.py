@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param, task
+from airflow.sdk import task
 from structlog.contextvars import bind_contextvars
 
 from include.airflow_tasks import no_retry_after
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from include.data_package.build import Progress
 
 log = logging.getLogger(__name__)
-
-ARTIFACT_PARAMS = {
-    "release_id": Param(
-        None,
-        title="Release",
-        type=["null", "integer"],
-        description_md="The number of the release whose files and pages are to be made, as "
-        "[the console](gamebot/releases) lists them. Without one, those of the release that "
-        "readers see.",
-    )
-}
 
 
 @task(task_display_name="Choose the release")

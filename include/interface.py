@@ -24,7 +24,6 @@ from include.airflow_tasks import (
 )
 from include.alerts import alert_failure, alert_late, alert_success, deadline
 from include.artifact_tasks import (
-    ARTIFACT_PARAMS,
     build_data_package,
     choose_release,
     compare_with_previous,
@@ -32,6 +31,7 @@ from include.artifact_tasks import (
     show_soda_results,
 )
 from include.parameters import (
+    ARTIFACT_PARAMS,
     AUDIT_PARAMS,
     DEFAULT_ARGS,
     OWNER_LINKS,

@@ -124,22 +124,26 @@ PARAMS = {
     ),
 }
 
-# Of a release that is there already. The form of Airflow offers no list that would be up to date.
-ROLLBACK_PARAMS = {
-    "release_id": Param(
-        None,
-        title="Release",
-        type=["null", "integer"],
-        description_md="The number of the release to show, from the [console](gamebot/). "
-        "Without one, the log of the run says which there are.",
-    )
-}
-AUDIT_PARAMS = {
-    "release_id": Param(
-        None,
-        title="Release",
-        type=["null", "integer"],
-        description_md="The number of the release to audit again, from the [console](gamebot/). "
-        "Without one, it is what readers see.",
-    )
-}
+
+def _release(description: str) -> dict[str, Param]:
+    # The form of Airflow offers no list that would be up to date.
+    return {
+        "release_id": Param(
+            None, title="Release", type=["null", "integer"], description_md=description
+        )
+    }
+
+
+# Of the DAGs that are about a release that is there already.
+ROLLBACK_PARAMS = _release(
+    "The number of the release to show, from the [console](gamebot/). Without one, the log of the "
+    "run says which there are."
+)
+AUDIT_PARAMS = _release(
+    "The number of the release to audit again, from the [console](gamebot/). Without one, it is "
+    "what readers see."
+)
+ARTIFACT_PARAMS = _release(
+    "The number of the release whose files and pages are to be made, from the [console](gamebot/). "
+    "Without one, it is what readers see."
+)

@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from include.environments import executable, run
-from include.transformation.manifest import DBT_PROJECT_DIR
+from include.transformation.manifest import run_dbt
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.schemas import AUDITOR
 
@@ -31,30 +30,12 @@ def write_release_docs(
     """
     environment = settings.acting_as(AUDITOR).as_environment() | {
         "DB_ROLE": AUDITOR,
+        "DBT_USE_COLORS": "false",
         "GAMEBOT_RELEASE_ID": str(release_id),
     }
     with TemporaryDirectory(prefix="gamebot-") as target:
         # The page shows the manifest that lies there.
         (Path(target) / "manifest.json").write_bytes(manifest)
-        run(
-            [
-                executable("dbt", "dbt"),
-                "--no-use-colors",
-                "--quiet",
-                "docs",
-                "generate",
-                "--static",
-                "--no-compile",
-                "--project-dir",
-                DBT_PROJECT_DIR,
-                "--profiles-dir",
-                DBT_PROJECT_DIR,
-                "--target-path",
-                target,
-                "--log-path",
-                target,
-            ],
-            environment,
-            on_line=log.info,
-        )
+        command = ["docs", "generate", "--static", "--no-compile"]
+        run_dbt(command, target, environment, on_line=log.info)
         shutil.copyfile(Path(target) / "static_index.html", folder / "index.html")

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -75,6 +75,36 @@ def fingerprint(root: Path, patterns: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def run_dbt(
+    command: Sequence[str],
+    target: str,
+    environment: Mapping[str, str],
+    on_line: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run dbt on the project, and have it write into `target` alone.
+
+    Raises:
+        CommandFailed: the message holds dbt's own.
+    """
+    run(
+        [
+            executable("dbt", "dbt"),
+            "--quiet",
+            *command,
+            "--project-dir",
+            DBT_PROJECT_DIR,
+            "--profiles-dir",
+            DBT_PROJECT_DIR,
+            "--target-path",
+            target,
+            "--log-path",
+            target,
+        ],
+        env=environment,
+        on_line=on_line,
+    )
+
+
 def _kept(kind: Kind) -> Path:
     name = f"{kind}-{project_fingerprint()}{Path(MADE[kind]).suffix}"
     folders = list(_folders())
@@ -114,32 +144,13 @@ def _make(kind: Kind, path: Path) -> Path:
             shutil.copy(manifest_path(), Path(target) / MADE["manifest"])
             # Without a warehouse: no compiled SQL, and no statistics of tables. One file, since the
             # page could not load others from where it is shown.
-            _dbt(["docs", "generate", "--no-compile", "--empty-catalog", "--static"], target)
+            docs = ["docs", "generate", "--no-compile", "--empty-catalog", "--static"]
+            run_dbt(docs, target, UNUSED_CONNECTION)
         else:
-            _dbt(["parse"], target)
+            run_dbt(["parse"], target, UNUSED_CONNECTION)
         # Another process may do the same at this moment: both make the same file.
         made.replace(path)
     return path
-
-
-def _dbt(command: list[str], target: str) -> None:
-    run(
-        [
-            executable("dbt", "dbt"),
-            "--quiet",
-            *command,
-            "--project-dir",
-            DBT_PROJECT_DIR,
-            "--profiles-dir",
-            DBT_PROJECT_DIR,
-            "--target-path",
-            target,
-            "--log-path",
-            target,
-        ],
-        env=UNUSED_CONNECTION,
-        on_line=lambda line: None,
-    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from include.console.page import Page, show
 from include.console.records import count_checks, count_rows, list_page, release_before
 from include.console.words import PIPELINE
 from include.warehouse.news import release_news
-from include.warehouse.releases import newest_release, published_release
+from include.warehouse.releases import Release, newest_release, published_release
 from include.warehouse.schemas import LAYERS
 
 RECENT = 5
@@ -58,8 +58,6 @@ async def _newest_run(request: Request) -> dict[str, Any] | str | None:
 def _context(connection: psycopg.Connection) -> dict[str, Any]:
     published = {layer: published_release(connection, layer) for layer in LAYERS}
     newest = max((it for it in published.values() if it), key=_number, default=None)
-    ever = newest_release(connection)
-    is_rolled_back = newest and ever and newest.release_id < ever.release_id
     context: dict[str, Any] = {
         "newest": newest,
         "recent": list_page(connection, length=RECENT),
@@ -67,7 +65,7 @@ def _context(connection: psycopg.Connection) -> dict[str, Any]:
         "news": [],
         "checks": {},
         "before": None,
-        "rolled_back": ever if is_rolled_back and not newest.is_replay else None,
+        "rolled_back": _rolled_back(connection, newest),
     }
     if newest is None:
         return context
@@ -77,7 +75,7 @@ def _context(connection: psycopg.Connection) -> dict[str, Any]:
         if release
     }
     counts = count_rows(connection, {*before, *before.values()})
-    shown_since = dict(
+    shown_since: dict[str, datetime] = dict(
         connection.execute("select layer, published_at from ops.published_layers").fetchall()
     )
     now = datetime.now(UTC)
@@ -103,6 +101,14 @@ def _context(connection: psycopg.Connection) -> dict[str, Any]:
         "news": release_news(connection, newest.release_id),
         "checks": count_checks(connection, newest.release_id),
     }
+
+
+def _rolled_back(connection: psycopg.Connection, shown: Release | None) -> Release | None:
+    """Return the release that somebody went back from."""
+    ever = newest_release(connection)
+    if shown is None or ever is None or shown.is_replay or shown.release_id >= ever.release_id:
+        return None
+    return ever
 
 
 def _number(release: Any) -> int:
