@@ -69,8 +69,10 @@ def test_the_form_explains_every_field(admin: Person) -> None:
         if section.get_attribute("aria-expanded") == "false":
             section.click()
         expect(section).to_have_attribute("aria-expanded", "true")
-        for field in form.get_by_role("region").get_by_role("group").all():
-            name, _, explanation = field.inner_text().strip().partition("\n")
+        # The section before it takes a moment to fold up.
+        expect(form.get_by_role("region")).to_have_count(1)
+        for field in form.get_by_role("region").get_by_role("group").all_inner_texts():
+            name, _, explanation = field.strip().partition("\n")
             explanations[name] = explanation
     assert len(explanations) == 7
     assert [name for name, told in explanations.items() if len(told.split()) < 6] == []

@@ -258,7 +258,7 @@ def test_a_monitor_learns_without_signing_in_what_readers_see(machine: Machine) 
 
 def newest_run(machine: Machine, dag_id: str = DAG) -> dict[str, Any]:
     """Return what the REST API says of the run that was started last."""
-    runs = machine.api._get(f"/api/v2/dags/{dag_id}/dagRuns?order_by=-id&limit=1")
+    runs = machine.api._get(f"/api/v2/dags/{dag_id}/dagRuns", order_by="-id", limit=1)
     run: dict[str, Any] = runs["dag_runs"][0]
     return run
 

@@ -11,6 +11,7 @@ import psycopg
 
 from include.data_package.build import Package, Progress, build_package
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.releases import fail_release, mark_built
 from include.warehouse.schemas import LOADER, TRANSFORMER
 from tests.integration.small_releases import start
 
@@ -101,6 +102,19 @@ def small_release(warehouse: ConnectionSettings, owner: psycopg.Connection, rows
     with warehouse.connect(role=TRANSFORMER) as transformer:
         transformer.execute(MODELS.format(release=release, rows=rows))  # type: ignore[arg-type]
     return release
+
+
+def finished_release(warehouse: ConnectionSettings, owner: psycopg.Connection) -> int:
+    """Build the release, whole but for an audit that it fails. Returns its number."""
+    release = small_release(warehouse, owner)
+    finish(owner, release)
+    return release
+
+
+def finish(owner: psycopg.Connection, release: int) -> None:
+    """End the run of a release that fails an audit."""
+    mark_built(owner, release)
+    fail_release(owner, release, "a test")
 
 
 def build(warehouse: ConnectionSettings, release: int, folder: Path, **options: Any) -> Package:

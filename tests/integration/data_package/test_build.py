@@ -34,7 +34,7 @@ from include.warehouse.retention import prune_releases
 from include.warehouse.schemas import LOADER, TRANSFORMER
 from tests.conftest import as_pipeline
 from tests.integration.data_package import small_package
-from tests.integration.data_package.small_package import build, small_release
+from tests.integration.data_package.small_package import build, finished_release
 
 # As it must come back: in the order of the key, which the server's locale does not decide.
 DETAILS = [
@@ -56,7 +56,7 @@ def release(
 
     warehouse = as_pipeline(create_warehouse())
     with warehouse.connect(role=OWNER) as owner:
-        yield warehouse, small_release(warehouse, owner)
+        yield warehouse, finished_release(warehouse, owner)
 
 
 @pytest.fixture(scope="module")
@@ -290,10 +290,14 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_two_tables_of_one_name_are_refused(
-    warehouse: ConnectionSettings, build: Callable[..., int], tmp_path: Path
+    warehouse: ConnectionSettings,
+    owner: psycopg.Connection,
+    build: Callable[..., int],
+    tmp_path: Path,
 ) -> None:
     """SQLite has no schemas: the second would have taken the place of the first."""
     release = build()
+    small_package.finish(owner, release)
     with pytest.raises(ExportError, match=r"bronze.things and silver.things have one name"):
         small_package.build(warehouse, release, tmp_path / "package")
 
@@ -301,7 +305,7 @@ def test_two_tables_of_one_name_are_refused(
 def test_a_type_that_the_package_does_not_know_is_named(
     warehouse: ConnectionSettings, owner: psycopg.Connection, tmp_path: Path
 ) -> None:
-    release = small_release(warehouse, owner)
+    release = finished_release(warehouse, owner)
     with warehouse.connect(role=TRANSFORMER) as transformer:
         transformer.execute(f"create table gold_r{release}.odd (held interval)")  # type: ignore[arg-type]
     with pytest.raises(ExportError, match=r"gold.odd.held is of type interval.*types.py"):
@@ -312,9 +316,7 @@ def test_tables_are_not_dropped_while_they_are_read(
     warehouse: ConnectionSettings, owner: psycopg.Connection, tmp_path: Path
 ) -> None:
     """An old release was dropped under the export, which then had half of it."""
-    old, new = small_release(warehouse, owner), small_release(warehouse, owner)
-    owner.execute("update ops.releases set state = 'failed', closed_at = clock_timestamp()")
-    owner.commit()
+    old, new = finished_release(warehouse, owner), finished_release(warehouse, owner)
     dropped = []
     small_package.build(
         warehouse,
