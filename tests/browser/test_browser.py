@@ -210,7 +210,7 @@ def test_a_comparison_names_every_cell_that_upstream_corrected(stack: Stack, adm
     errata = page.get_by_role("main")
     expect(errata).to_contain_text("Sandra: is from Stanley, not Fayetteville")
     expect(errata).to_contain_text("Parvati: is from Marietta, not Los Angeles")
-    expect(errata).to_contain_text("episode 2: viewers is 23450000, not 19860000")
+    expect(errata).to_contain_text("episode 2: viewers is 23,450,000, not 19,860,000")
     expect(errata).not_to_contain_text("|")
     tables = page.get_by_role("region", name="Table by table")
     expect(tables.get_by_role("link", name="bronze.castaways")).to_be_visible()
