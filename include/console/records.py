@@ -225,18 +225,6 @@ def checks_of(connection: psycopg.Connection, release_id: int) -> list[RecordedC
         ).fetchall()
 
 
-def count_checks(connection: psycopg.Connection, release_id: int) -> dict[str, dict[str, int]]:
-    """Return the number of check results per tool and outcome."""
-    counts: dict[str, dict[str, int]] = {}
-    for tool, outcome, number in connection.execute(
-        "select tool, outcome, count(*) from ops.check_results where release_id = %s "
-        "group by tool, outcome order by tool",
-        (release_id,),
-    ):
-        counts.setdefault(tool, {})[outcome] = number
-    return counts
-
-
 def events_of(connection: psycopg.Connection, release_id: int) -> list[ReleaseEvent]:
     """Return what happened to a release, in order."""
     with connection.cursor(row_factory=class_row(ReleaseEvent)) as cursor:

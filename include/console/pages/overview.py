@@ -12,11 +12,12 @@ from fastapi import Request, Response
 from include.console import airflow_api, artefacts
 from include.console.access import ViewerDep
 from include.console.page import Page, show
-from include.console.records import count_checks, count_rows, list_page, release_before
+from include.console.records import count_rows, list_page, release_before
 from include.console.words import PIPELINE
 from include.warehouse.news import release_news
 from include.warehouse.releases import Release, newest_release, published_release
 from include.warehouse.schemas import LAYERS
+from include.warehouse.summary import count_checks
 
 RECENT = 5
 
