@@ -10,7 +10,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish export replay ledger repairs baseline moving notebook test browser drills containers standalone workers fuzz mutants damages diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish export replay ledger repairs baseline moving notebook test browser drills containers standalone workers fuzz mutants damages bench diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -131,6 +131,10 @@ notebook: environments ## execute the notebooks of docs/ on the data that the cl
 
 moving: environments ## compare with the package gamebot-lite again: docs/moving-from-gamebot-lite.md
 	@$(PYTHON) scripts/moving_from_gamebot_lite.py
+
+bench: export GAMEBOT_SOURCE_DIR := $(or $(SOURCE_DIR),$(GAMEBOT_SOURCE_DIR))
+bench: environments ## measure how fast the pipeline is, half an hour; DOCS=1 writes docs/performance.md [QUICK=1 ONLY=bronze,… SOURCE_DIR= DOCS=1]
+	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(if $(DOCS),--docs) $(if $(ONLY),--only $(ONLY))
 
 diagrams: environments ## draw the diagrams of docs/architecture.md from the code
 	@$(PYTHON) scripts/diagrams.py

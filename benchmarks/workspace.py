@@ -1,0 +1,218 @@
+"""What the suites of one benchmark share: a server, warehouses, the data and a built release."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from psycopg import sql
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.measure import PROJECT, Case
+from include.environments import NO_TELEMETRY, executable, run
+from include.ingestion.load import load_bronze
+from include.ingestion.sources import ResolvedSource, SourceRequest, resolve_source
+from include.local.databases import PIPELINE_LOGIN, ensure_login
+from include.local.postgres import PostgresServer
+from include.local.run import step
+from include.local.state import State, StateError
+from include.warehouse.bootstrap import bootstrap
+from include.warehouse.connection import ConnectionSettings
+from include.warehouse.releases import mark_built, open_release
+from include.warehouse.schemas import LOADER, OWNER, TRANSFORMER
+
+SNAPSHOTS_VARIABLE = "GAMEBOT_SURVIVOR_SNAPSHOTS"
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """One bootstrapped database: the superuser's way into it, and the pipeline's."""
+
+    superuser: ConnectionSettings
+    pipeline: ConnectionSettings
+
+
+@dataclass(frozen=True)
+class BuiltRelease:
+    """A release with all its tables, not audited."""
+
+    warehouse: Warehouse
+    release_id: int
+
+
+class Workspace:
+    """Everything that is made for a benchmark and goes with it."""
+
+    def __init__(self, state: State, source_folder: Path, console: Console) -> None:
+        """Describe it; `opened` makes it.
+
+        Args:
+            source_folder: survivoR's .rda files.
+        """
+        self.state = state
+        self.console = console
+        self.source_folder = source_folder
+        self.folder = state.folder / "benchmarks" / "work"
+        self._password = secrets.token_urlsafe(32)
+        self._numbers = itertools.count(1)
+        self._stack = ExitStack()
+        # As in production: no setting of tests, which need not survive the machine.
+        self.server = PostgresServer(self.folder / "postgres", self._password)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, state: State, source_dir: Path | None, console: Console) -> Iterator[Workspace]:
+        """Start the server; at the end, however that comes, it is stopped and everything deleted.
+
+        Raises:
+            Busy: another benchmark of this checkout is under way.
+            StateError: there is no data.
+        """
+        with state.locked("bench", wait=False):
+            workspace = cls(state, source_dir or _newest_snapshot(), console)
+            # What a benchmark that was killed left behind.
+            workspace._remove()
+            try:
+                workspace.folder.mkdir(parents=True)
+                with step("Start Postgres", console):
+                    workspace.server.start()
+                with workspace._stack:
+                    yield workspace
+            finally:
+                workspace._remove()
+
+    def _remove(self) -> None:
+        self.server.stop()
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    @cached_property
+    def source(self) -> ResolvedSource:
+        """The data, as a run would name it."""
+        request = SourceRequest(source="directory", directory=str(self.source_folder))
+        return resolve_source(request)
+
+    @property
+    def postgres_version(self) -> str:
+        """The server's version."""
+        with self.server.settings().connect() as connection:
+            number = connection.info.parameter_status("server_version")
+        return str(number)
+
+    def temporary_folder(self) -> Path:
+        """Make a folder that goes with the workspace."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    def create_warehouse(self) -> Warehouse:
+        """Make a bootstrapped database, which goes with the server."""
+        name = f"warehouse_{next(self._numbers)}"
+        with self.server.settings().connect(autocommit=True) as connection:
+            ensure_login(connection, PIPELINE_LOGIN, self._password)
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        superuser = self.server.settings(name)
+        bootstrap(superuser, PIPELINE_LOGIN)
+        return Warehouse(superuser, superuser.model_copy(update={"user": PIPELINE_LOGIN}))
+
+    def drop_warehouse(self, warehouse: Warehouse) -> None:
+        """Delete a database whatever still uses it."""
+        with self.server.settings().connect(autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("drop database {} with (force)").format(
+                    sql.Identifier(warehouse.superuser.dbname)
+                )
+            )
+
+    def open_release(self, warehouse: Warehouse, source: ResolvedSource | None = None) -> int:
+        """Open a release for `source`, the workspace's own if none is named."""
+        with warehouse.pipeline.connect(role=OWNER) as connection:
+            return open_release(
+                connection,
+                source or self.source,
+                code_fingerprint="benchmark",
+                target_layer="gold",
+                triggered_by="make bench",
+            )
+
+    @cached_property
+    def built_release(self) -> BuiltRelease:
+        """A release of the data, built once: only to be looked at."""
+        warehouse = self.create_warehouse()
+        release_id = self.open_release(warehouse)
+        with step("Build the release that suites share", self.console):
+            with warehouse.pipeline.connect(role=LOADER) as connection:
+                load_bronze(connection, release_id, self.source, on_progress=_ignored)
+            self.dbt(warehouse, release_id, "build", "--exclude-resource-type", "test", "unit_test")
+            with warehouse.pipeline.connect(role=OWNER) as connection:
+                mark_built(connection, release_id)
+        return BuiltRelease(warehouse, release_id)
+
+    def dbt(self, warehouse: Warehouse, release_id: int, *arguments: str) -> None:
+        """Run dbt on a release, not measured.
+
+        Raises:
+            CommandFailed: dbt failed.
+        """
+        folder = self.temporary_folder()
+        run(
+            [executable("dbt", "dbt"), "--quiet", *arguments],
+            {**NO_TELEMETRY, **dbt_environment(warehouse, release_id, folder)},
+            _ignored,
+            cwd=PROJECT / "include" / "dbt",
+        )
+
+    @contextmanager
+    def progress(self, suite: str) -> Iterator[Callable[[Case, int, int], None]]:
+        """Show which case is measured; in a log, nothing."""
+        columns = (
+            TextColumn("{task.fields[suite]:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        quiet = not self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=quiet) as progress:
+            task = progress.add_task("preparing", suite=suite, total=None)
+
+            def on_progress(case: Case, done: int, total: int) -> None:
+                progress.update(task, description=case.title, completed=done, total=total)
+
+            yield on_progress
+
+
+def dbt_environment(warehouse: Warehouse, release_id: int, folder: Path) -> dict[str, str]:
+    """Return the variables with which dbt builds a release; it keeps its files in `folder`."""
+    return {
+        **warehouse.pipeline.as_environment(),
+        "DB_ROLE": TRANSFORMER,
+        "GAMEBOT_RELEASE_ID": str(release_id),
+        "DBT_PROFILES_DIR": str(PROJECT / "include" / "dbt"),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+    }
+
+
+def _newest_snapshot() -> Path:
+    """Return the newest folder of survivoR's files that tests use as well."""
+    named = os.environ.get(SNAPSHOTS_VARIABLE)
+    folder = Path(named).expanduser() if named else PROJECT.parent / "shared" / "survivoR"
+    dated = sorted(path for path in folder.glob("????-??-??") if path.is_dir())
+    if not dated:
+        raise StateError(
+            f"There is no data to measure with: make bench SOURCE_DIR=folder of .rda files, or "
+            f"{SNAPSHOTS_VARIABLE}, see docs/development.md."
+        )
+    return dated[-1]
+
+
+def _ignored(_line: str) -> None:
+    """Nobody reads this line."""
