@@ -1,14 +1,13 @@
-"""What the suites of one benchmark share: a server, warehouses, the data and a built release."""
+"""What the suites of one benchmark share: a local stack, warehouses, the data, a built release."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +20,10 @@ from benchmarks.measure import PROJECT, Case
 from include.environments import NO_TELEMETRY, executable, run
 from include.ingestion.load import load_bronze
 from include.ingestion.sources import ResolvedSource, SourceRequest, resolve_source
-from include.local.databases import PIPELINE_LOGIN, ensure_login
+from include.local.databases import PIPELINE_LOGIN, LocalDatabases
 from include.local.postgres import PostgresServer
 from include.local.run import step
+from include.local.stack import AirflowStack
 from include.local.state import State, StateError
 from include.warehouse.bootstrap import bootstrap
 from include.warehouse.connection import ConnectionSettings
@@ -50,50 +50,52 @@ class BuiltRelease:
 
 
 class Workspace:
-    """Everything that is made for a benchmark and goes with it."""
+    """A local stack that is made for a benchmark and goes with it."""
 
     def __init__(self, state: State, source_folder: Path, console: Console) -> None:
         """Describe it; `opened` makes it.
 
         Args:
+            state: the benchmark's own, so that it meets no stack of the checkout.
             source_folder: survivoR's .rda files.
         """
         self.state = state
+        self.folder = state.folder
         self.console = console
         self.source_folder = source_folder
-        self.folder = state.folder / "benchmarks" / "work"
-        self._password = secrets.token_urlsafe(32)
+        self.databases = LocalDatabases.of(state)
         self._numbers = itertools.count(1)
-        self._stack = ExitStack()
-        # As in production: no setting of tests, which need not survive the machine.
-        self.server = PostgresServer(self.folder / "postgres", self._password)
+
+    @property
+    def server(self) -> PostgresServer:
+        """The server, with the options that it has for a person and not those of tests."""
+        return self.databases.server
 
     @classmethod
     @contextmanager
     def opened(cls, state: State, source_dir: Path | None, console: Console) -> Iterator[Workspace]:
-        """Start the server; at the end, however that comes, it is stopped and everything deleted.
+        """Start the server; at the end, however that comes, all is stopped and deleted.
+
+        Args:
+            state: the checkout's.
 
         Raises:
             Busy: another benchmark of this checkout is under way.
             StateError: there is no data.
         """
+        source_folder = source_dir or _newest_snapshot()
+        own = State(state.folder / "benchmarks" / "work")
         with state.locked("bench", wait=False):
-            workspace = cls(state, source_dir or _newest_snapshot(), console)
             # What a benchmark that was killed left behind.
-            workspace._remove()
+            _remove(own)
+            own.create()
             try:
-                workspace.folder.mkdir(parents=True)
+                workspace = cls(own, source_folder, console)
                 with step("Start Postgres", console):
-                    workspace.server.start()
-                with workspace._stack:
-                    yield workspace
+                    workspace.databases.start()
+                yield workspace
             finally:
-                workspace._remove()
-
-    def _remove(self) -> None:
-        self.server.stop()
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+                _remove(own)
 
     @cached_property
     def source(self) -> ResolvedSource:
@@ -116,11 +118,11 @@ class Workspace:
         """Make a bootstrapped database, which goes with the server."""
         name = f"warehouse_{next(self._numbers)}"
         with self.server.settings().connect(autocommit=True) as connection:
-            ensure_login(connection, PIPELINE_LOGIN, self._password)
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         superuser = self.server.settings(name)
         bootstrap(superuser, PIPELINE_LOGIN)
-        return Warehouse(superuser, superuser.model_copy(update={"user": PIPELINE_LOGIN}))
+        pipeline = self.databases.pipeline.model_copy(update={"dbname": name})
+        return Warehouse(superuser, pipeline)
 
     def drop_warehouse(self, warehouse: Warehouse) -> None:
         """Delete a database whatever still uses it."""
@@ -199,6 +201,14 @@ def dbt_environment(warehouse: Warehouse, release_id: int, folder: Path) -> dict
         "DBT_TARGET_PATH": str(folder / "target"),
         "DBT_LOG_PATH": str(folder / "logs"),
     }
+
+
+def _remove(state: State) -> None:
+    if state.owner():
+        databases = LocalDatabases.of(state)
+        AirflowStack(state, databases).stop()
+        databases.server.stop()
+        shutil.rmtree(state.folder)
 
 
 def _newest_snapshot() -> Path:
