@@ -49,8 +49,12 @@ def suites() -> dict[str, ModuleType]:
     return {
         name: module
         for name, module in modules.items()
-        if hasattr(module, "suite") or hasattr(module, "run")
+        if _defines(module, "suite") or _defines(module, "run")
     }
+
+
+def _defines(module: ModuleType, function: str) -> bool:
+    return getattr(getattr(module, function, None), "__module__", None) == module.__name__
 
 
 def measured(name: str, module: ModuleType, workspace: Workspace, quick: bool) -> SuiteResult:
@@ -59,7 +63,7 @@ def measured(name: str, module: ModuleType, workspace: Workspace, quick: bool) -
     Raises:
         CaseFailed: one of its cases could not be measured.
     """
-    if hasattr(module, "run"):
+    if _defines(module, "run"):
         found: SuiteResult = module.run(workspace, quick)
         return found
     with workspace.progress(name) as on_progress:

@@ -67,22 +67,19 @@ class CaseTable:
 
     def markdown(self) -> str:
         """Return a line per case, and one below it per part of its time."""
-        titles = {result.case.name: result.case.title for result in self.results}
         lines = [
             "| case | n | seconds | CPU seconds | MiB | ratio | target |",
             "|---|---:|---:|---:|---:|---:|---|",
         ]
         for result in self.results:
-            ratio = ""
-            if result.ratio:
-                ratio = f"{told(result.ratio)} of “{titles[result.case.baseline or '']}”"
+            ratio = f"{told(result.ratio)} of `{result.case.baseline}`" if result.ratio else ""
             targets = ", ".join(
                 f"{target}: {'met' if met else '**missed**'}"
                 for target, met in result.verdicts.items()
             )
             lines.append(
-                f"| {result.case.title} | {len(result.samples)} | {told(result.wall)} "
-                f"| {told(result.cpu)} | {result.peak_mib.high:.0f} | {ratio} | {targets} |"
+                f"| `{result.case.name}` {result.case.title} | {len(result.samples)} "
+                f"| {told(result.wall)} | {told(result.cpu)} | {result.peak_mib.high:.0f} | {ratio} | {targets} |"
             )
             lines += [
                 f"| … {part} | {spread.n} | {told(spread)} | | | | |"
@@ -107,6 +104,8 @@ class Setting:
     commit: str
     is_clean: bool
     started_at: datetime
+    load: float
+    """How many processes wanted to run on average in the minute before."""
     data: str
 
     @classmethod
@@ -124,6 +123,7 @@ class Setting:
             commit=commit or "unknown",
             is_clean=bool(commit) and not _git("status", "--porcelain"),
             started_at=started_at,
+            load=round(os.getloadavg()[0], 1),
             data=data,
         )
 
@@ -134,7 +134,7 @@ class Setting:
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         return (
             f"Measured on {self.started_at:%Y-%m-%d} at commit {self.commit}{state}, {self.data}. "
-            f"{machine}. {versions}."
+            f"{machine}, load {self.load} before. {versions}."
         )
 
 
