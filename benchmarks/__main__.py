@@ -85,7 +85,7 @@ def main(
     if docs and quick:
         raise typer.BadParameter("the tables of the docs are not made of few repetitions")
     try:
-        failures = _bench({name: known[name] for name in chosen}, quick, docs, source_dir)
+        failures = bench({name: known[name] for name in chosen}, quick, docs, source_dir)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except (StateError, PostgresError, MissingEnvironment) as error:
@@ -94,7 +94,7 @@ def main(
     raise typer.Exit(1 if failures else 0)
 
 
-def _bench(
+def bench(
     chosen: dict[str, ModuleType], quick: bool, docs: bool, source_dir: Path | None
 ) -> list[str]:
     """Measure the suites; returns those that failed."""

@@ -72,15 +72,19 @@ class CaseTable:
             "|---|---:|---:|---:|---:|---:|---|",
         ]
         for result in self.results:
-            ratio = f"{told(result.ratio)} of `{result.case.baseline}`" if result.ratio else ""
-            targets = ", ".join(
-                f"{target}: {'met' if met else '**missed**'}"
-                for target, met in result.verdicts.items()
-            )
-            lines.append(
-                f"| `{result.case.name}` {result.case.title} | {len(result.samples)} "
-                f"| {told(result.wall)} | {told(result.cpu)} | {result.peak_mib.high:.0f} | {ratio} | {targets} |"
-            )
+            cells = [
+                f"`{result.case.name}` {result.case.title}",
+                str(len(result.samples)),
+                told(result.wall),
+                told(result.cpu),
+                f"{result.peak_mib.high:.0f}",
+                f"{told(result.ratio)} of `{result.case.baseline}`" if result.ratio else "",
+                ", ".join(
+                    f"{target}: {'met' if met else '**missed**'}"
+                    for target, met in result.verdicts.items()
+                ),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
             lines += [
                 f"| … {part} | {spread.n} | {told(spread)} | | | | |"
                 for part, spread in result.parts.items()

