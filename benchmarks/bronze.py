@@ -75,7 +75,9 @@ class _Bench:
         with warehouse.pipeline.connect(role=LOADER) as connection:
             load_bronze(connection, release_id, workspace.source, on_progress=lambda _: None)
         with warehouse.pipeline.connect(role=OWNER, autocommit=True) as connection:
-            publish_when_free(connection, lambda: show_release(connection, release_id, ["bronze"]))
+            publish_when_free(
+                connection, lambda: _done(show_release(connection, release_id, ["bronze"]))
+            )
         copies = workspace.temporary_folder()
         # Where root benches, the server is somebody else.
         copies.chmod(0o777)
@@ -277,6 +279,10 @@ def _rows(connection: psycopg.Connection, schema: str) -> dict[str, int]:
     }
 
 
+def _done(_result: object) -> None:
+    """Where nothing may be returned."""
+
+
 class _Text(str):
     """A value among the names of a statement."""
 
@@ -285,7 +291,7 @@ def _execute(connection: psycopg.Connection, statement: str, *names: str) -> psy
     from psycopg import sql
 
     return connection.execute(
-        sql.SQL(statement).format(  # type: ignore[arg-type]
+        sql.SQL(statement).format(
             *(sql.Literal(str(it)) if isinstance(it, _Text) else sql.Identifier(it) for it in names)
         )
     )

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from include.local.databases import PIPELINE_LOGIN, LocalDatabases
 from include.local.postgres import PostgresServer
 from include.local.run import step
 from include.local.stack import AirflowStack
-from include.local.state import State, StateError
+from include.local.state import MARKER, State, StateError
 from include.warehouse.bootstrap import bootstrap
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.releases import mark_built, open_release
@@ -53,18 +53,21 @@ class BuiltRelease:
 class Workspace:
     """A local stack that is made for a benchmark and goes with it."""
 
-    def __init__(self, state: State, source_folder: Path, console: Console) -> None:
+    def __init__(self, folder: Path, source_folder: Path, console: Console) -> None:
         """Describe it; `opened` makes it.
 
         Args:
-            state: the benchmark's own, so that it meets no stack of the checkout.
+            folder: for all that is written.
             source_folder: survivoR's .rda files.
         """
-        self.state = state
-        self.folder = state.folder
+        self.folder = folder
+        # Its own, so that it meets no stack of the checkout.
+        self.state = State(folder / "stack")
+        self.state.create()
         self.console = console
         self.source_folder = source_folder
-        self.databases = LocalDatabases.of(state)
+        self.databases = LocalDatabases.of(self.state)
+        self._at_end = ExitStack()
         self._numbers = itertools.count(1)
 
     @property
@@ -87,22 +90,30 @@ class Workspace:
         source_folder = source_dir or _newest_snapshot()
         if source_folder and not source_folder.is_dir():
             raise StateError(f"{source_folder} is no folder of survivoR's files.")
-        own = State(state.folder / "benchmarks" / "work")
+        folder = state.folder / "benchmarks" / "work"
         with state.locked("bench", wait=False):
             # What a benchmark that was killed left behind.
-            _remove(own)
-            own.create()
+            _remove(folder)
+            folder.mkdir(parents=True)
+            # A server that root starts runs as somebody else.
+            for entered in (folder.parent, folder):
+                entered.chmod(0o711)
             try:
                 if source_folder is None:
-                    source_folder = own.folder / "snapshot"
+                    source_folder = folder / "snapshot"
                     with step("Fetch the snapshot, for want of SOURCE_DIR", console):
                         _write_snapshot(source_folder)
-                workspace = cls(own, source_folder, console)
+                workspace = cls(folder, source_folder, console)
                 with step("Start Postgres", console):
                     workspace.databases.start()
-                yield workspace
+                with workspace._at_end:
+                    yield workspace
             finally:
-                _remove(own)
+                _remove(folder)
+
+    def at_end(self, do: Callable[[], object]) -> None:
+        """Do something when the workspace goes, however that comes."""
+        self._at_end.callback(do)
 
     @cached_property
     def source(self) -> ResolvedSource:
@@ -210,8 +221,12 @@ def dbt_environment(warehouse: Warehouse, release_id: int, folder: Path) -> dict
     }
 
 
-def _remove(state: State) -> None:
-    if state.owner():
+def _remove(folder: Path) -> None:
+    """Delete a workspace, and end what still runs in a stack of it."""
+    if not folder.exists():
+        return
+    for marker in folder.glob(f"*/{MARKER}"):
+        state = State(marker.parent)
         databases = LocalDatabases.of(state)
         AirflowStack(state, databases).stop()
         databases.server.stop()
@@ -219,7 +234,7 @@ def _remove(state: State) -> None:
         for process in psutil.process_iter(["cmdline"]):
             if str(databases.server.data) in (process.info["cmdline"] or ()):
                 process.kill()
-        shutil.rmtree(state.folder)
+    shutil.rmtree(folder)
 
 
 def _newest_snapshot() -> Path | None:

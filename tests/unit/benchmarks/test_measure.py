@@ -55,7 +55,11 @@ def test_cases_take_turns_and_one_with_fewer_repetitions_drops_out() -> None:
     ran: list[str] = []
 
     def noted(name: str) -> Callable[[], Sample]:
-        return lambda: ran.append(name) or Sample(1, 1)
+        def run() -> Sample:
+            ran.append(name)
+            return Sample(1, 1)
+
+        return run
 
     cases = [a_case("a", noted("a")), a_case("b", noted("b"), repetitions=2, baseline="a")]
     told: list[tuple[str, int, int]] = []
