@@ -133,7 +133,7 @@ moving: environments ## compare with the package gamebot-lite again: docs/moving
 	@$(PYTHON) scripts/moving_from_gamebot_lite.py
 
 bench: export GAMEBOT_SOURCE_DIR := $(or $(SOURCE_DIR),$(GAMEBOT_SOURCE_DIR))
-bench: environments ## measure how fast the pipeline is, half an hour; DOCS=1 writes docs/performance.md [QUICK=1 ONLY=bronze,… SOURCE_DIR= DOCS=1]
+bench: environments ## measure how fast everything is, and write it into docs/performance.md if asked to [QUICK=1 ONLY=bronze,… SOURCE_DIR= DOCS=1]
 	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(if $(DOCS),--docs) $(if $(ONLY),--only $(ONLY))
 
 diagrams: environments ## draw the diagrams of docs/architecture.md from the code

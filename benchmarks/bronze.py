@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SCHEMA = "elsewhere"
 
 # One file is enough to tell the readers apart: the other one takes a minute and more for all.
-READ_TWICE = "castaway_details"
+READ_TWICE = "vote_history"
 
 
 def suite(workspace: Workspace, quick: bool) -> list[Case]:
@@ -34,7 +34,7 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
     others = [
         ("execute_values", "psycopg2's execute_values, 1,000 rows at once", 3, 1),
         ("to_sql", "pandas.to_sql", 2, 1),
-        ("executemany", "psycopg2's executemany", 2, 0),
+        ("executemany", "psycopg2's executemany", 1, 0),
     ]
     return [
         case("floor", "Floor: read once, COPY by the server from its own files",

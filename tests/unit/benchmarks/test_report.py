@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import report
 from benchmarks.__main__ import suites
 from benchmarks.measure import Case, Result, Sample, Spread
 from benchmarks.report import DOCUMENT, TABLE, CaseTable, Setting, rewritten, told, write_json
@@ -70,6 +71,17 @@ def test_only_the_tables_that_were_measured_are_rewritten() -> None:
     assert rewritten(once, {"bronze": r"| new \1 |"}) == once
     with pytest.raises(ValueError, match="no markers for parsing"):
         rewritten(document, {"bronze": "", "parsing": ""})
+
+
+def test_the_document_is_written_with_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / DOCUMENT.name
+    copy.write_bytes(DOCUMENT.read_bytes())
+    monkeypatch.setattr(report, "DOCUMENT", copy)
+    report.update_document(SETTING, {"bronze": a_table()})
+    written = copy.read_text(encoding="utf-8")
+    assert f"{a_table().markdown()}\n\n{SETTING.sentence()}\n\n<!-- end -->" in written
 
 
 def test_every_suite_has_its_place_in_the_document() -> None:
