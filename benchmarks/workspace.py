@@ -67,7 +67,7 @@ class Workspace:
         self.console = console
         self.source_folder = source_folder
         self.databases = LocalDatabases.of(self.state)
-        self._at_end = ExitStack()
+        self._stack = ExitStack()
         self._numbers = itertools.count(1)
 
     @property
@@ -106,14 +106,10 @@ class Workspace:
                 workspace = cls(folder, source_folder, console)
                 with step("Start Postgres", console):
                     workspace.databases.start()
-                with workspace._at_end:
+                with workspace._stack:
                     yield workspace
             finally:
                 _remove(folder)
-
-    def at_end(self, do: Callable[[], object]) -> None:
-        """Do something when the workspace goes, however that comes."""
-        self._at_end.callback(do)
 
     @cached_property
     def source(self) -> ResolvedSource:
