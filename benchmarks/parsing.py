@@ -48,7 +48,7 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
     other.write_text(SOMEBODY_ELSES)
     return [
         Case(
-            "parsing", file.stem, f"{file.name}, in a new process",
+            "parsing", file.stem, "read in a new process",
             partial(_parse, workspace, environment, other, file),
             repetitions=5, quick_repetitions=1, most_seconds=MOST_SECONDS,
         )
