@@ -10,7 +10,7 @@ export PYTHONPATH = $(CURDIR)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish export replay ledger repairs baseline moving notebook test browser drills containers standalone workers fuzz mutants damages bench diagrams lint lock clean environments
+.PHONY: help run up warehouse env down dsn psql dbt debug releases diff rollback publish export replay ledger repairs baseline moving notebook test browser drills containers standalone workers fuzz mutants damages costs bench diagrams lint lock clean environments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2} /^## / {print substr($$0, 4)}' $(MAKEFILE_LIST)
@@ -125,6 +125,9 @@ mutants: environments ## plant every known defect and show which tests notice it
 damages: export ONE_BY_ONE := $(ONE_BY_ONE)
 damages: environments ## damage a good release as life does and show which checks notice [ONE_BY_ONE=1 ARGS="-k winner"]
 	@$(PYTHON) -m pytest -q -s tests/integration/damages $(ARGS)
+
+costs: environments ## count again what a run costs, and record it: tests/costs/recorded.json
+	@$(PYTHON) -m pytest -q -s --record-costs tests/costs $(ARGS)
 
 notebook: environments ## execute the notebooks of docs/ on the data that the client finds [GAMEBOT_DATA=package]
 	@$(PYTHON) scripts/run_notebook.py
