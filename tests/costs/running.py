@@ -50,6 +50,9 @@ KINDS = {
     "session": r"set|reset|discard|deallocate|prepare|declare|fetch|close|do",
 }
 
+# Those whose rows go over the wire.
+TRANSFERS = ("copy", "select")
+
 OF_TABLES = """
 select
     sum(seq_tup_read), sum(coalesce(idx_tup_fetch, 0)),
@@ -138,15 +141,16 @@ class Meter:
         return Counter(dict(zip(figures, map(int, of_tables + of_database), strict=True)))
 
     def _count_statements(self, stage: str) -> None:
-        statements, rows_of = Counter[str](), Counter[str]()
+        statements, rows = Counter[str](), Counter[str]()
         lines = []
-        for query, calls, rows in self._ask(OF_STATEMENTS):
+        for query, calls, handled in self._ask(OF_STATEMENTS):
             kind = kind_of(query)
             statements[kind] += calls
-            rows_of[kind] += rows
-            lines.append(f"{stage}\t{calls}\t{rows}\t{' '.join(query.split())}\n")
+            rows[kind] += handled
+            lines.append(f"{stage}\t{calls}\t{handled}\t{' '.join(query.split())}\n")
         self.figures |= {f"{stage}: statements: {kind}": n for kind, n in statements.items()}
-        self.figures |= {f"{stage}: rows of {kind}": n for kind, n in rows_of.items() if n}
+        # The others' are the tables' rows inserted, updated and deleted.
+        self.figures |= {f"{stage}: rows of {kind}": rows[kind] for kind in TRANSFERS if rows[kind]}
         if path := os.environ.get("COSTS_STATEMENTS"):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.writelines(sorted(lines))
@@ -246,10 +250,12 @@ def nodes_of_dbt() -> dict[str, int]:
     """Return how many nodes of each kind dbt knows."""
     nodes = json.loads(manifest_path().read_text(encoding="utf-8"))
     kinds = Counter(
-        f"{node['config'].get('materialized', '')} {node['resource_type']}".strip()
+        f"{node['config']['materialized']} models"
+        if node["resource_type"] == "model"
+        else f"{node['resource_type'].replace('_', ' ')}s"
         for node in (nodes["nodes"] | nodes["sources"] | nodes["unit_tests"]).values()
     )
-    return {f"dbt: {kind} nodes": count for kind, count in kinds.items()}
+    return {f"dbt: {kind}": count for kind, count in kinds.items()}
 
 
 def main(source: Path) -> None:
