@@ -15,6 +15,7 @@ import re
 import socket
 import sys
 from collections import Counter
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
@@ -77,10 +78,11 @@ def count(file: Path, answer: Connection) -> None:
 
 
 def hang_up(warehouse: socket.socket, touched: Counter[str]) -> None:
-    """Count who connects."""
-    while True:
-        warehouse.accept()[0].close()
-        touched[WAREHOUSE] += 1
+    """Count who connects, until the socket is closed."""
+    with suppress(OSError):
+        while True:
+            warehouse.accept()[0].close()
+            touched[WAREHOUSE] += 1
 
 
 def main() -> None:
