@@ -68,7 +68,7 @@ def _texts(values: pd.Series) -> list[str]:
     """Write values as bronze's are in Postgres as text: R's whole doubles are integers there."""
     return [
         ""
-        if value is None or value is pd.NA
+        if pd.isna(value)
         else str(int(value))
         if isinstance(value, float) and value.is_integer()
         else str(value)

@@ -131,6 +131,18 @@ HOSTILE: dict[str, Hostile] = {
         lambda: column(r.vector(LIST, 50_000, (r.integers(22) + r.NIL * 2) * 50_000)),
         "more than 10,000 objects",
     ),
+    "labels_longer_than_the_file": Hostile(
+        lambda: column(
+            r.vector(
+                INTEGER,
+                2000,
+                r.integers(*[1] * 2000),
+                {"class": r.strings(["factor"]), "levels": r.strings(["x" * 2**16])},
+            ),
+            rows=2000,
+        ),
+        "labels of its factors fill more than 67,108,864 bytes",
+    ),
     "too_many_different_texts": Hostile(lambda: many_texts(101_000), "100,000 different texts"),
     "too_many_different_dates": Hostile(
         lambda: column(

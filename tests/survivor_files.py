@@ -151,7 +151,7 @@ def write_dataset(
     """Write a data frame such as the reader returns; `r_types` where its kinds do not tell."""
     columns = {}
     for label in frame:
-        values = [None if value is pd.NA else value for value in frame[label].astype(object)]
+        values = list(frame[label].to_numpy(dtype=object, na_value=None))
         r_type = (r_types or {}).get(str(label)) or _r_type(frame[label])
         columns[str(label)] = (r_type, values)
     return write_columns(path, name, columns)

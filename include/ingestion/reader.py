@@ -15,12 +15,14 @@ import datetime
 import lzma
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 RType = Literal["logical", "integer", "double", "character", "factor", "Date"]
 
@@ -39,10 +41,16 @@ XZ_MEMORY = 128 * 2**20  # R compresses with xz -9, whose dictionary has 64 MiB
 NIL, SYMBOL, PAIRLIST, CHAR, LOGICAL, INTEGER, DOUBLE = 0, 1, 2, 9, 10, 13, 14
 STRING, LIST, EXTERNAL_POINTER, ALTREP, NIL_VALUE, REFERENCE = 16, 19, 22, 238, 254, 255
 
+# Texts are searched for in pieces of the file, which also bounds what equal hashes could cost, and
+# where the search finds no more than a few at once it is slower than going from one to the next.
+WINDOW = 128 * 2**10
+FEW_TEXTS = 64
+
 NA_INTEGER = int(np.iinfo(np.int32).min)
 NA_REAL_LOW_WORD = 1954  # what tells R's NA from every other not-a-number
 
-IS_BYTES, IS_LATIN1, IS_UTF8 = 1 << 13, 1 << 14, 1 << 15
+IS_BYTES, IS_LATIN1, IS_UTF8, IS_ASCII = 1 << 13, 1 << 14, 1 << 15, 1 << 18
+USUAL_TEXTS = [CHAR | mark for mark in (IS_BYTES, IS_LATIN1, IS_UTF8, IS_ASCII)]
 NATIVE_ENCODINGS = {
     "UTF-8": "utf-8",
     "US-ASCII": "ascii",
@@ -65,15 +73,30 @@ class UnreadableFile(ValueError):
 class Table:
     """One dataset as read.
 
-    Text and dates are object columns of `str` and `datetime.date` with None for NA; logical,
-    integer and double columns are pandas' nullable kinds, where a double that is not a number (NaN)
-    stays one and only R's NA is missing. Factors are their labels. `r_types` has R's type of each
-    column, in the file's column order.
+    Text and dates are categorical columns of `str` and `datetime.date`, since they repeat
+    themselves; logical, integer and double columns are pandas' nullable kinds, where a double that
+    is not a number (NaN) stays one and only R's NA is missing. Factors are their labels. `r_types`
+    has R's type of each column, in the file's column order.
     """
 
     name: str
     frame: pd.DataFrame
     r_types: dict[str, RType]
+
+
+@dataclass(slots=True)
+class _Texts:
+    """Texts by their number in `different`, -1 for NA."""
+
+    numbers: np.ndarray
+    different: dict[str, int]
+
+    @classmethod
+    def room_for(cls, count: int) -> _Texts:
+        return cls(np.empty(count, np.int32), {})
+
+    def number(self, text: str | None) -> int:
+        return -1 if text is None else self.different.setdefault(text, len(self.different))
 
 
 @dataclass(slots=True)
@@ -84,7 +107,11 @@ class _Object:
 
     def strings(self, attribute: str) -> list[str | None]:
         found = self.attributes.get(attribute)
-        return list(found.values) if isinstance(found, _Object) and found.kind == STRING else []
+        if not isinstance(found, _Object) or found.kind != STRING:
+            return []
+        # NA, of number -1, is the last.
+        texts = [*found.values.different, None]
+        return [texts[number] for number in found.values.numbers]
 
 
 class _Malformed(Exception):
@@ -113,7 +140,7 @@ def read_table(path: Path, max_bytes: int = MAX_BYTES) -> Table:
         raise UnreadableFile(path.name, f"it is larger than {max_bytes:,} bytes")
     try:
         name, value = _Stream(_decompress(path.read_bytes(), max_bytes), max_bytes).saved_object()
-        return _table(name, value)
+        return _table(name, value, max_bytes)
     except _Malformed as error:
         raise UnreadableFile(path.name, str(error)) from error
 
@@ -211,7 +238,7 @@ class _Stream:
         if kind in (NIL, NIL_VALUE):
             return None
         if kind == SYMBOL:
-            (name,) = self.strings(1)
+            name = self.next_text()
             self.references.append(name)
             return name
         if kind == REFERENCE:
@@ -292,31 +319,62 @@ class _Stream:
                 return _Object(wrapped.kind, wrapped.values, wrapped.attributes | attributes)
         raise _Malformed(f"it holds a vector in the unsupported compact form {shown(form)}")
 
-    def strings(self, count: int) -> np.ndarray:
-        """Read strings. One text is decoded and kept once however often it occurs."""
-        values = np.empty(count, dtype=object)
-        header = struct.Struct(">Ii").unpack_from
-        data, at, end_of_data, known = self.data, self.at, len(self.data), self.known_strings
-        for index in range(count):
-            if at + 8 > end_of_data:
-                raise _Malformed("it is truncated")
-            flags, size = header(data, at)
+    def strings(self, count: int) -> _Texts:
+        """Read texts. One text is decoded and kept once however often it occurs."""
+        texts = _Texts.room_for(count)
+        done = 0
+        while len(offsets := self.texts_ahead(count - done)) > FEW_TEXTS:
+            content = pa.py_buffer(memoryview(self.data)[self.at :])
+            buffers = [None, pa.py_buffer(offsets), content]
+            cells = pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, buffers)
+            cells = cells.dictionary_encode()
+            numbers = [texts.number(self.text(cell)) for cell in cells.dictionary.to_pylist()]
+            places = cells.indices.to_numpy()
+            texts.numbers[done : done + len(places)] = np.array(numbers, np.int32)[places]
+            done += len(places)
+            self.at += int(offsets[-1])
+        for index in range(done, count):
+            texts.numbers[index] = texts.number(self.next_text())
+        return texts
+
+    def next_text(self) -> str | None:
+        size = int.from_bytes(self.data[self.at + 4 : self.at + 8], "big", signed=True)
+        return self.text(self.take(8 + max(size, 0)))
+
+    def texts_ahead(self, most: int) -> np.ndarray:
+        """Find where the next texts begin, each with its header, and where the last of them ends.
+
+        Their lengths lead from one to the next, which takes Python a step for each. Here instead
+        what looks like a header is one because the text before it ends there. Texts that this does
+        not find, such as those of an unusual encoding, are left to such steps.
+        """
+        window = np.frombuffer(self.data, np.uint8, min(WINDOW, len(self.data) - self.at), self.at)
+        if most <= FEW_TEXTS or len(window) < 8:
+            return np.empty(0, np.int32)
+        begins = np.flatnonzero((window[:-7] == 0) & (window[3:-4] == CHAR))
+        words = np.ndarray(len(window) - 3, ">i4", window, strides=(1,))
+        flags, sizes = words[begins], words[begins + 4]
+        usual = np.isin(flags, USUAL_TEXTS) | (flags == CHAR) & (sizes == -1)
+        begins, sizes = begins[usual], sizes[usual]
+        ends = begins + 8 + np.maximum(sizes, 0)
+        unbroken = np.append(0, ends)[: len(begins)] == begins
+        unbroken &= ends <= len(self.data) - self.at
+        count = min(most, len(begins) if unbroken.all() else int(np.argmin(unbroken)))
+        return np.append(begins[:1], ends)[: count + 1].astype(np.int32)
+
+    def text(self, cell: bytes) -> str | None:
+        """Decode one text, given with its header."""
+        text = self.known_strings.get(cell)
+        if text is None:
+            flags, size = struct.unpack_from(">Ii", cell)
             if flags & 0xFF != CHAR or size < -1:
                 raise _Malformed("one of its texts is not encoded as text")
-            end = at + 8 + max(size, 0)
-            if end > end_of_data:
-                raise _Malformed("it is truncated")
-            if size >= 0:
-                key = data[at:end]
-                text = known.get(key)
-                if text is None:
-                    if len(known) == MAX_TEXTS:
-                        raise _Malformed(f"it holds more than {MAX_TEXTS:,} different texts")
-                    text = known[key] = self.decode(key[8:], flags)
-                values[index] = text
-            at = end
-        self.at = at
-        return values
+            if size == -1:
+                return None
+            if len(self.known_strings) == MAX_TEXTS:
+                raise _Malformed(f"it holds more than {MAX_TEXTS:,} different texts")
+            text = self.known_strings[cell] = self.decode(cell[8:], flags)
+        return text
 
     def decode(self, content: bytes, flags: int) -> str:
         if b"\0" in content:
@@ -337,7 +395,7 @@ class _Stream:
             raise _Malformed(f"the text {shown(content)} is not valid {encoding}") from error
 
 
-def _table(name: str, value: Any) -> Table:
+def _table(name: str, value: Any, max_bytes: int) -> Table:
     if not isinstance(value, _Object) or "data.frame" not in value.strings("class"):
         raise _Malformed(f"its object {shown(name)} is not a data frame")
     names = value.strings("names")
@@ -349,6 +407,7 @@ def _table(name: str, value: Any) -> Table:
         raise _Malformed(f"data frame {shown(name)} has columns without a name or of the same name")
     columns: dict[str, pd.Series] = {}
     r_types: dict[str, RType] = {}
+    label_bytes = 0
     for column, vector in zip(names, value.values, strict=True):
         assert column is not None
         if not column.isprintable():
@@ -361,7 +420,12 @@ def _table(name: str, value: Any) -> Table:
             raise _Malformed(f"column {shown(column)} {error}") from error
         if len(columns[column]) != len(columns[str(names[0])]):
             raise _Malformed(f"the columns of data frame {shown(name)} differ in length")
-    return Table(name, pd.DataFrame(columns), r_types)
+        if r_types[column] == "factor":
+            # A row of a long label costs the file four bytes, and the warehouse the label.
+            label_bytes += _bytes_of_labels(columns[column].array)
+            if label_bytes > max_bytes:
+                raise _Malformed(f"the labels of its factors fill more than {max_bytes:,} bytes")
+    return Table(name, pd.DataFrame(columns, copy=False), r_types)
 
 
 def _column(vector: Any) -> tuple[RType, pd.Series]:
@@ -369,16 +433,16 @@ def _column(vector: Any) -> tuple[RType, pd.Series]:
         raise _Malformed("is not a vector of text, numbers, logicals or dates")
     values, classes = vector.values, vector.strings("class")
     if vector.kind == STRING:
-        return "character", pd.Series(values, dtype=object)
+        return "character", _categorical(values.numbers, values.different)
     if vector.kind == DOUBLE:
         low_words = values.view(np.uint64) & np.uint64(0xFFFFFFFF)
         missing = np.isnan(values) & (low_words == NA_REAL_LOW_WORD)
     else:
         missing = values == NA_INTEGER
     if "Date" in classes:
-        return "Date", pd.Series(_dates(values, missing), dtype=object)
+        return "Date", _dates(values, missing)
     if "factor" in classes and vector.kind != DOUBLE:
-        return "factor", pd.Series(_labels(values, missing, vector.strings("levels")), dtype=object)
+        return "factor", _labels(values, missing, vector.strings("levels"))
     if classes:  # an integer64 or POSIXct is stored as a double but means something else
         raise _Malformed(f"has the unsupported class {shown(classes[0])}")
     if vector.kind == LOGICAL:
@@ -388,22 +452,35 @@ def _column(vector: Any) -> tuple[RType, pd.Series]:
     return "double", pd.Series(pd.arrays.FloatingArray(values, missing))
 
 
-def _dates(days: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def _categorical(numbers: np.ndarray, different: Iterable[Any]) -> pd.Series:
+    categories = pd.Index([*different], dtype=object)
+    return pd.Series(pd.Categorical.from_codes(numbers, categories))
+
+
+def _dates(days: np.ndarray, missing: np.ndarray) -> pd.Series:
     epoch = datetime.date(1970, 1, 1)
     absent = missing | np.isnan(days)
-    known, places = np.unique(np.floor(np.where(absent, 0, days)), return_inverse=True)
+    known, places = np.unique(np.floor(days[~absent]), return_inverse=True)
     if len(known) > MAX_TEXTS:
         raise _Malformed(f"holds more than {MAX_TEXTS:,} different dates")
     try:
         dates = [epoch + datetime.timedelta(days=float(day)) for day in known]
     except OverflowError as error:
         raise _Malformed("holds a date outside the years 1 to 9999") from error
-    # NA takes the extra last date, None.
-    return np.array([*dates, None], dtype=object)[np.where(absent, len(dates), places)]
+    numbers = np.full(len(days), -1, np.int32)
+    numbers[~absent] = places
+    return _categorical(numbers, dates)
 
 
-def _labels(codes: np.ndarray, missing: np.ndarray, levels: list[str | None]) -> np.ndarray:
+def _labels(codes: np.ndarray, missing: np.ndarray, levels: list[str | None]) -> pd.Series:
     if np.any(~missing & ((codes < 1) | (codes > len(levels)))):
         raise _Malformed("is a factor with a code that has no label")
-    # NA takes the extra last label, None.
-    return np.array([*levels, None], dtype=object)[np.where(missing, len(levels), codes - 1)]
+    labels = _Texts.room_for(0)
+    # R's codes count from 1; NA takes the extra last label.
+    numbers = np.array([*map(labels.number, levels), -1], np.int32)
+    return _categorical(numbers[np.where(missing, len(levels), codes - 1)], labels.different)
+
+
+def _bytes_of_labels(labels: pd.Categorical) -> int:
+    sizes = np.array([*(len(label.encode()) for label in labels.categories), 0])
+    return int(sizes[labels.codes].sum())

@@ -64,6 +64,7 @@ def _change(folder: Path, changes: tuple[Change, ...]) -> None:
         found = frame.index[rows.all(axis=1)]
         assert len(found) == 1, f"{name} has {len(found)} rows of {row}"
         assert frame.loc[found[0], column] != value, f"{name}.{column} is {value} already"
+        frame[column] = frame[column].astype(object)
         frame.loc[found[0], column] = value
     for table in tables.values():
         _write(folder, table)

@@ -51,8 +51,9 @@ class Files(dict[str, pd.DataFrame]):
     def __missing__(self, name: str) -> pd.DataFrame:
         frame = read_table(self.folder / f"{name}.rda").frame
         numbers = frame.select_dtypes(["number", "boolean"]).columns
+        texts = frame.columns.difference(numbers)
         self[name] = frame.astype(dict.fromkeys(numbers, "Float64")).astype(
-            dict.fromkeys(numbers, float)
+            dict.fromkeys(numbers, float) | dict.fromkeys(texts, object)
         )
         for column, row, value in REPAIRS.get(name, ()):
             found = (self[name][list(row)] == list(row.values())).all(axis=1)

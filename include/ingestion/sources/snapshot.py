@@ -366,10 +366,10 @@ def _from_text(value: str | None, r_type: RType) -> Any:
 
 def _series(values: Sequence[Any], r_type: RType) -> pd.Series:
     if r_type == "character":
-        return pd.Series(values, dtype=object)
+        return pd.Series(values, dtype=object).astype("category")
     if r_type == "Date":
         dates = [value and datetime.date.fromisoformat(value) for value in values]
-        return pd.Series(dates, dtype=object)
+        return pd.Series(dates, dtype=object).astype("category")
     missing = np.array([value is None for value in values], dtype=bool)
     known = [0 if value is None else value for value in values]
     if r_type == "logical":

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from include.ingestion.catalog import load_catalog
-from include.ingestion.contract import Drift, Published, check_sizes
+from include.ingestion.contract import Drift, Published, Shape, check_sizes
 from include.ingestion.load import inspect
-from include.ingestion.reader import RType, UnreadableFile, read_table
+from include.ingestion.reader import RType, Table, UnreadableFile, read_table
 from include.ingestion.sources import SourceRequest, fetch, resolve_source
 from include.warehouse.schemas import SourceKind
 from tests.conftest import PROJECT
@@ -55,8 +55,12 @@ class Survivor:
             source.model_copy(update={"kind": "directory"}), catalog.datasets, into, lambda _: None
         )
         drift: list[Drift] = []
-        shapes = inspect(catalog, source, fetched, self.published, self.accept, drift)
+        shapes = inspect(catalog, source, fetched, self.published, self.accept, drift, nowhere)
         return drift + check_sizes(catalog, shapes, self.published, self.accept)
+
+
+def nowhere(table: Table, shape: Shape) -> None:
+    pass
 
 
 def published(path: Path) -> Published:

@@ -105,6 +105,28 @@ def test_every_type_is_read_exactly(tmp_path: Path, compression: Compression, ve
     assert_same_as_rdata(path)
 
 
+# What texts must not be taken for the headers that lead to the next
+ODD_TEXTS = [
+    None, "", "\t" * 9, "ÿ" * 9, "x" * 9, "x" * 265, "x" * 0x4009, "x" * 0x8009, "y" * 300_000,
+    "\x04\t\x04\t", "\x01" * 0x2009, "\uffff" * 3,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", range(len(ODD_TEXTS)))
+@pytest.mark.parametrize("mark", [None, 0])
+def test_long_columns_of_texts_are_read_exactly(tmp_path: Path, odd: int, mark: int | None) -> None:
+    """However long, and also where one among usual texts is odd, or has no encoding of its own."""
+    usual = [f"castaway {number % 90}" if number % 7 else None for number in range(20_000)]
+    expected = [*usual[:9000], ODD_TEXTS[odd], *usual[9000:], ODD_TEXTS[odd]]
+    texts = b"".join(
+        r.text(text, mark if text is ODD_TEXTS[odd] and text is not None else None)
+        for text in expected
+    )
+    column = r.vector(16, len(expected), texts)
+    path = r.write_rda(tmp_path / "t.rda", {"t": r.data_frame({"x": column}, len(expected))})
+    assert values(read_table(path), "x") == expected
+
+
 def test_the_text_none_is_not_a_missing_value(tmp_path: Path) -> None:
     """'None' is the tribe of castaways on the Edge; mapped to null, 381 rows lose it."""
     path = r.write_columns(tmp_path / "t.rda", "t", {"tribe": ("character", ["None", None, "NA"])})
