@@ -68,7 +68,8 @@ SELECTED_NODES = UP_TO_SILVER + "{{ ' path:models/gold' if params.target_layer =
 
 
 DOC_OF_DBT_BUILD = """\
-One `dbt build`: seeds, silver, gold, and their tests, in the schemas of the release.
+One `dbt build`: seeds, silver, gold, and their tests, in the schemas of the release. Its unit tests
+are left out: they ask our code and not the data.
 
 What came of each model shows its own task, with its SQL in *Rendered Templates*. dbt's log, its
 `run_results.json` with the SQL of every test, and its manifest are kept where the log says
@@ -77,7 +78,7 @@ What came of each model shows its own task, with its SQL in *Rendered Templates*
 **Red?** `docs/runbooks/failed-run.md`, "dbt: a model or a test".
 """
 DOC_OF_DBT_TEST = """\
-dbt's tests of today on the tables of the release. Its unit tests are left out: they ask our code.
+dbt's tests of today on the tables of the release.
 
 **Red?** `docs/runbooks/rollback.md`, "Audit again".
 """
@@ -236,8 +237,6 @@ def dbt_test() -> DbtBuildLocalOperator:
         task_id="dbt_test",
         task_display_name="Test with dbt",
         doc_md=DOC_OF_DBT_TEST,
-        # Unit tests ask our code and not the data.
-        dbt_cmd_flags=["--exclude-resource-type", "unit_test"],
         env={**NO_TELEMETRY, "GAMEBOT_RELEASE_ID": AUDITED_RELEASE},
         callback=record_tests,
         **_dbt(AUDITOR, "dbt_test"),
@@ -256,6 +255,8 @@ def _dbt(role: str, stage: str) -> dict[str, Any]:
         "emit_datasets": False,
         "should_store_compiled_sql": False,
         "dbt_cmd_global_flags": [*arguments, "--no-use-colors"],
+        # Unit tests ask our code and not the data: the project's own tests run them.
+        "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"],
         # A test that also reads what is not built waits for the run that builds it.
         "indirect_selection": "cautious",
         "append_env": True,

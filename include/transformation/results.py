@@ -18,7 +18,6 @@ from include.warehouse.checks import CheckResult, Outcome
 from include.warehouse.definitions import Definition
 from include.warehouse.schemas import LAYERS, Layer
 
-TESTS = ("test", "unit_test")
 RELATIONS = ("model", "seed", "snapshot")
 NOT_EVALUATED = "not evaluated, because something that it reads failed"
 TOLD: dict[Outcome, str] = {
@@ -129,13 +128,13 @@ def read_build_results(target: Path) -> BuildResults:
     """
     manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
     run_results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))["results"]
-    nodes = {**manifest["nodes"], **manifest["sources"], **manifest["unit_tests"]}
+    nodes = {**manifest["nodes"], **manifest["sources"]}
     results = {result["unique_id"]: result for result in run_results}
 
     checks: dict[str, CheckResult] = {}
     checks_by_node: dict[str, list[CheckResult]] = defaultdict(list)
     for unique_id, result in results.items():
-        if nodes[unique_id]["resource_type"] in TESTS:
+        if nodes[unique_id]["resource_type"] == "test":
             tested = _tested_node(nodes[unique_id])
             check = _check_result(nodes[unique_id], nodes[tested], result)
             checks[unique_id] = check
@@ -269,7 +268,6 @@ def _reads(unique_id: str, nodes: dict[str, Any]) -> set[str]:
 def _verdict(
     unique_id: str, nodes: dict[str, Any], result: dict[str, Any], checks: list[CheckResult]
 ) -> NodeVerdict:
-    """A model is not built when its own unit tests fail: that is its failure and no skip."""
     errored = result["status"] == "error"
     evaluated = [check for check in checks if check.message != NOT_EVALUATED]
     problems = [

@@ -29,8 +29,8 @@ def open_test_release(warehouse: ConnectionSettings) -> int:
         )
 
 
-def open_world(warehouse: ConnectionSettings) -> int:
-    """Open a release whose bronze holds the made-up show. Returns its number."""
+def create_bronze(warehouse: ConnectionSettings) -> int:
+    """Open a release whose bronze has all tables and no row. Returns its number."""
     release_id = open_test_release(warehouse)
     schema = release_schema("bronze", release_id)
     with warehouse.connect(role=LOADER) as connection:
@@ -50,6 +50,15 @@ def open_world(warehouse: ConnectionSettings) -> int:
                     ),
                 )
             )
+    return release_id
+
+
+def open_world(warehouse: ConnectionSettings) -> int:
+    """Open a release whose bronze holds the made-up show. Returns its number."""
+    release_id = create_bronze(warehouse)
+    schema = release_schema("bronze", release_id)
+    with warehouse.connect(role=LOADER) as connection:
+        connection.execute(sql.SQL("set local search_path = {}").format(sql.Identifier(schema)))
         connection.execute(WORLD.read_bytes())
     return release_id
 

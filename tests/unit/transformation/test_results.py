@@ -24,7 +24,7 @@ CHILD, PARENT, SEED, SOURCE = (
     "source.survivor.bronze.castaways",
 )
 REFERENCE_TEST = "test.survivor.votes_refer_to_people.abc"
-UNIT_TEST = "unit_test.survivor.votes.counts_once"
+PARENT_TEST = "test.survivor.people_are_told_apart.def"
 SINGULAR_TEST = "test.survivor.one_winner"
 
 
@@ -51,6 +51,13 @@ MANIFEST = {
             "config": {"severity": "ERROR"},
             "depends_on": {"nodes": [PARENT, CHILD]},
         },
+        PARENT_TEST: {
+            **node("test", "people_are_told_apart", "silver"),
+            "unique_id": PARENT_TEST,
+            "attached_node": PARENT,
+            "config": {},
+            "depends_on": {"nodes": [PARENT]},
+        },
         SINGULAR_TEST: {
             **node("test", "one_winner", "silver"),
             "unique_id": SINGULAR_TEST,
@@ -59,14 +66,6 @@ MANIFEST = {
         },
     },
     "sources": {SOURCE: node("source", "castaways", "bronze")},
-    "unit_tests": {
-        UNIT_TEST: {
-            **node("unit_test", "counts_once", "gold"),
-            "unique_id": UNIT_TEST,
-            "config": {},
-            "depends_on": {"nodes": [CHILD]},
-        }
-    },
 }
 
 
@@ -89,8 +88,8 @@ def read(tmp_path: Path) -> Any:
         results = {
             SEED: result(SEED, "success"),
             PARENT: result(PARENT, "success"),
+            PARENT_TEST: result(PARENT_TEST, "pass", failures=0),
             CHILD: result(CHILD, "success"),
-            UNIT_TEST: result(UNIT_TEST, "pass"),
             REFERENCE_TEST: result(REFERENCE_TEST, "pass", failures=0),
             SINGULAR_TEST: result(SINGULAR_TEST, "pass", failures=0),
         }
@@ -107,7 +106,7 @@ def test_a_good_build_is_built_everywhere(read: Any) -> None:
     assert results.succeeded
     assert {verdict.state for verdict in results.nodes.values()} == {"built"}
     assert results.nodes[CHILD].rows == 7
-    assert results.nodes[CHILD].tests_passed == 2
+    assert results.nodes[PARENT].tests_passed == 2
     assert {check.outcome for check in results.checks} == {"passed"}
 
 
@@ -136,7 +135,7 @@ def test_a_model_that_broke_may_be_tried_again_and_its_children_were_skipped(rea
         parent=result(PARENT, "error", "connection lost"),
         child=result(CHILD, "skipped"),
         test=result(REFERENCE_TEST, "skipped"),
-        unit=result(UNIT_TEST, "skipped"),
+        own=result(PARENT_TEST, "skipped"),
         one=result(SINGULAR_TEST, "skipped"),
     )
     assert results.nodes[PARENT].state == "failed"
@@ -147,17 +146,18 @@ def test_a_model_that_broke_may_be_tried_again_and_its_children_were_skipped(rea
     assert skipped.outcome == "error" and skipped.blocks
 
 
-def test_a_failed_unit_test_fails_its_model(read: Any) -> None:
+def test_a_failed_test_fails_its_model_and_keeps_others_from_being_built(read: Any) -> None:
     results = read(
-        unit=result(UNIT_TEST, "fail", "actual differs from expected", 1),
+        own=result(PARENT_TEST, "fail", "Got 1 result", 1),
         child=result(CHILD, "skipped"),
         test=result(REFERENCE_TEST, "skipped"),
     )
-    assert results.nodes[CHILD].state == "failed"
+    assert results.nodes[PARENT].state == "failed"
+    assert results.nodes[CHILD].state == "skipped"
     assert not results.succeeded
     assert results.failed_in_tests_only
     # Six tests had failed; the message named 380 that were not evaluated because of them.
-    assert results.problems == ["counts once"]
+    assert results.problems == ["people are told apart"]
 
 
 @pytest.mark.parametrize(
@@ -276,10 +276,10 @@ def test_a_build_is_told_in_a_line_and_what_only_waited_is_counted_apart(read: A
         one=result(SINGULAR_TEST, "warn", "Got 1 result", 1),
         child=result(CHILD, "skipped"),
         test=result(REFERENCE_TEST, "skipped"),
-        unit=result(UNIT_TEST, "fail", "Got 1 result", 1),
+        own=result(PARENT_TEST, "fail", "Got 1 result", 1),
     )
     assert broken.summary == (
-        "3 seeds and models: 1 built, 2 failed. 3 tests: 1 failed, 1 warned, 1 not evaluated, "
-        "because something that it reads failed."
+        "3 seeds and models: 1 built, 1 failed, 1 skipped. 3 tests: 1 failed, 1 warned, 1 not "
+        "evaluated, because something that it reads failed."
     )
-    assert broken.failures == ["counts once", f"{PARENT}: connection lost"]
+    assert broken.failures == ["people are told apart", f"{PARENT}: connection lost"]
