@@ -59,7 +59,7 @@ def build_data_package(release_id: int) -> None:
     log.info("%s", told)
 
 
-@task(task_display_name="Document the models", queue=HEAVY_QUEUE)
+@task(task_display_name="Document the models")
 def document_models(release_id: int) -> None:
     """Keep dbt's page about the release's models and tables."""
     from include import release_artifacts

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -79,7 +79,6 @@ def run_dbt(
     command: Sequence[str],
     target: str,
     environment: Mapping[str, str],
-    on_line: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Run dbt on the project, and have it write into `target` alone.
 
@@ -101,7 +100,7 @@ def run_dbt(
             target,
         ],
         env=environment,
-        on_line=on_line,
+        on_line=lambda line: None,
     )
 
 

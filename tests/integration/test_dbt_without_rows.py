@@ -1,4 +1,4 @@
-"""What dbt does in a release that has all tables and no row: its unit tests."""
+"""What dbt does in a release that has all tables and no row: its unit tests, its page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from include.environments import CommandFailed
+from include.transformation.docs import read_catalog, write_release_docs
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.schemas import AUDITOR
 from tests.conftest import as_pipeline
 from tests.integration.survivor_releases import run_dbt
 from tests.integration.survivor_world import create_bronze
@@ -57,3 +59,30 @@ def test_every_unit_test_of_dbt_passes(empty_release: EmptyRelease) -> None:
     passed = {result["unique_id"] for result in results if result["status"] == "pass"}
     assert passed == empty_release.read("manifest.json")["unit_tests"].keys(), empty_release.said
     assert len(passed) > 30
+
+
+def test_the_page_knows_of_the_tables_what_dbt_would(
+    empty_release: EmptyRelease, tmp_path: Path
+) -> None:
+    warehouse, release_id = empty_release.warehouse, empty_release.release_id
+    run_dbt(
+        warehouse, release_id, empty_release.folder, "--quiet", "docs", "generate", "--no-compile"
+    )
+    manifest = empty_release.read("manifest.json")
+    with warehouse.connect(role=AUDITOR) as connection:
+        ours = read_catalog(connection, release_id, manifest)
+    dbts = empty_release.read("catalog.json")
+    assert len(ours["nodes"]) > 20 and len(ours["sources"]) > 20
+    for kind, found in ours.items():
+        for one in dbts[kind].values():
+            # "Has stats: no", and comments, which no table of ours has.
+            del one["stats"], one["metadata"]["comment"]
+            for column in one["columns"].values():
+                del column["comment"]
+        assert {name: {**one, "stats": None} for name, one in found.items()} == {
+            name: {**one, "stats": None} for name, one in dbts[kind].items()
+        }
+    write_release_docs(warehouse, release_id, tmp_path, json.dumps(manifest).encode())
+    page = (tmp_path / "index.html").read_text()
+    assert "INLINE DATA" not in page
+    assert json.dumps(ours) in page and json.dumps(manifest) in page
