@@ -114,7 +114,7 @@ def keep_dbt_docs(settings: ConnectionSettings, release_id: int) -> str:
 
     Raises:
         ArtifactsError: it cannot be kept.
-        CommandFailed: dbt could not make it.
+        MissingEnvironment: dbt, which has the page, was not installed.
     """
     with temporary_folder() as folder:
         write_release_docs(settings, release_id, folder, _manifest(release_id))
