@@ -240,7 +240,7 @@ def test_damaged_gold_is_stopped_by_the_expectation_that_says_why(
         " where total_confessional_time is null",
         "update ml_features_hybrid set current_age = current_age + 1",
     )
-    with pytest.raises(AuditFailed, match="every season has exactly one winner"):
+    with pytest.raises(AuditFailed, match="every season has exactly one winner") as caught:
         audit_with_great_expectations(copy_of_sound, pipeline, tmp_path, ignore)
     results = recorded(admin, copy_of_sound, "great_expectations")
     for check in (
@@ -254,6 +254,8 @@ def test_damaged_gold_is_stopped_by_the_expectation_that_says_why(
         "gold.ml_features_hybrid.the_features_that_both_tables_have_are_the_same",
     ):
         assert results[check] == "failed", check
+    accuracy = next(text for text in caught.value.findings if "vote_accuracy_rate is" in text)
+    assert "rows do not meet it; such as version_season=US13, castaway_id=" in accuracy
 
 
 def test_a_warning_is_recorded_and_stops_nothing(
