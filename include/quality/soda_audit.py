@@ -122,7 +122,7 @@ def unavailable_datasets(connection: psycopg.Connection, release_id: int) -> set
 
 def _scan(layer: Layer, files: Iterable[Path]) -> list[CheckResult]:
     _silence_soda()
-    from soda.common.yaml_helper import YamlHelper
+    from ruamel.yaml import YAML
     from soda.sampler.sampler import Sampler
     from soda.scan import Scan
 
@@ -153,9 +153,11 @@ def _scan(layer: Layer, files: Iterable[Path]) -> list[CheckResult]:
     )
     scan.sampler = evidence
     declared: list[DeclaredCheck] = []
+    # Written in C; Soda's own reader, which keeps comments and line numbers, is not.
+    yaml = YAML(typ="safe")
     for path in files:
         scan.add_sodacl_yaml_file(str(path))
-        declared += declared_checks(layer, YamlHelper.from_yaml(path.read_text(encoding="utf-8")))
+        declared += declared_checks(layer, yaml.load(path))
     scan.execute()
     evaluated = {
         (check["table"], check["name"]): check for check in scan.get_scan_results()["checks"]
