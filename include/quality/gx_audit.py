@@ -72,7 +72,10 @@ def audit(settings: ConnectionSettings, release_id: int, docs_dir: Path) -> list
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         release = context.data_sources.add_postgres(
-            f"release_{release_id}", connection_string="${GAMEBOT_GX_URL}"
+            f"release_{release_id}",
+            connection_string="${GAMEBOT_GX_URL}",
+            # Otherwise it begins and rolls back a transaction around each query.
+            kwargs={"isolation_level": "AUTOCOMMIT"},
         )
         run_id = RunIdentifier(run_name=release.name)
         results: list[CheckResult] = []
