@@ -20,7 +20,7 @@ from urllib.parse import quote
 from include.environments import NO_TELEMETRY
 from include.local.databases import LocalDatabases
 from include.local.state import State, password_of_user, write_atomically
-from include.transformation.manifest import manifest_path
+from include.transformation.manifest import graph_path
 from include.warehouse.connection import CONNECTION_VARIABLE, ConnectionSettings
 
 ADMIN = "admin"
@@ -227,7 +227,7 @@ def prepare_manifest(state: State) -> Path:
         CommandFailed: dbt cannot parse the project; the message holds dbt's own.
     """
     os.environ["GAMEBOT_MANIFEST_DIR"] = str(state.manifest)
-    return manifest_path()
+    return graph_path()
 
 
 def _identity(databases: LocalDatabases) -> str:

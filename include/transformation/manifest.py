@@ -1,19 +1,21 @@
-"""What dbt makes of the project alone: the manifest that DAGs are drawn from, the page of docs.
+"""What dbt makes of the project alone: its manifest, the graph of its models, the page of docs.
 
-Each is kept under the fingerprint of the project's files. A changed project has another one, so a
-stale file is never found and a missing one is made once by dbt, which needs no warehouse for it.
-The image holds both ready-made; nothing is ever written into the project.
+The graph is the small part of the manifest that DAGs are drawn from. Each is kept under the
+fingerprint of the project's files. A changed project has another one, so a stale file is never
+found and a missing one is made once by dbt, which needs no warehouse for it. The image holds them
+ready-made; nothing is ever written into the project.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from include.environments import PROJECT_DIR, executable, run
 
@@ -23,9 +25,26 @@ PROJECT_FILES = ("dbt_project.yml", "models/**/*", "macros/**/*", "seeds/**/*", 
 # An image has the dbt that its lock names, so a changed lock may mean another manifest too.
 DEPENDENCIES = ("requirements.lock",)
 
-Kind = Literal["manifest", "docs"]
-# As dbt calls them.
-MADE: dict[Kind, str] = {"manifest": "manifest.json", "docs": "static_index.html"}
+Kind = Literal["manifest", "graph", "docs"]
+# As dbt calls them; the graph is a manifest as well.
+MADE: dict[Kind, str] = {
+    "manifest": "manifest.json",
+    "graph": "manifest.json",
+    "docs": "static_index.html",
+}
+
+# What Cosmos reads of a node, and the words for its task.
+DRAWN_RESOURCES = ("model", "seed")
+DRAWN_FIELDS = (
+    "config",
+    "depends_on",
+    "description",
+    "fqn",
+    "original_file_path",
+    "package_name",
+    "resource_type",
+    "tags",
+)
 
 # dbt renders the profile but connects to nothing.
 UNUSED_CONNECTION = {
@@ -48,6 +67,18 @@ def manifest_path() -> Path:
         OSError: neither folder can be written; the message says what to do.
     """
     return _kept("manifest")
+
+
+def graph_path() -> Path:
+    """Return the manifest of seeds and models alone, as far as they are drawn; made likewise.
+
+    Every task reads it, and of the whole manifest nine tenths are tests and macros.
+
+    Raises:
+        CommandFailed: dbt cannot parse the project; the message holds dbt's own.
+        OSError: neither folder can be written; the message says what to do.
+    """
+    return _kept("graph")
 
 
 def docs_path() -> Path:
@@ -138,7 +169,9 @@ def _writable(folder: Path) -> bool:
 def _make(kind: Kind, path: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent) as target:
         made = Path(target) / MADE[kind]
-        if kind == "docs":
+        if kind == "graph":
+            made.write_text(json.dumps(_graph(manifest_path())), encoding="utf-8")
+        elif kind == "docs":
             # The page shows the manifest that lies there.
             shutil.copy(manifest_path(), Path(target) / MADE["manifest"])
             # Without a warehouse: no compiled SQL, and no statistics of tables. One file, since the
@@ -152,6 +185,17 @@ def _make(kind: Kind, path: Path) -> Path:
     return path
 
 
+def _graph(manifest: Path) -> dict[str, Any]:
+    whole = json.loads(manifest.read_text(encoding="utf-8"))
+    nodes = {
+        unique_id: {name: node[name] for name in DRAWN_FIELDS}
+        for unique_id, node in whole["nodes"].items()
+        if node["resource_type"] in DRAWN_RESOURCES
+    }
+    return {"metadata": {"project_name": whole["metadata"]["project_name"]}, "nodes": nodes}
+
+
 if __name__ == "__main__":
     print(manifest_path())
+    print(graph_path())
     print(docs_path())

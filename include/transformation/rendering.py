@@ -12,7 +12,6 @@ import logging
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,7 +37,7 @@ from include.environments import NO_TELEMETRY, executable, on_a_leash
 from include.log_groups import log_group, shortened
 from include.parameters import HEAVY_QUEUE
 from include.task_links import ReleaseLink
-from include.transformation.manifest import DBT_PROJECT_DIR, manifest_path
+from include.transformation.manifest import DBT_PROJECT_DIR, graph_path
 from include.transformation.results import (
     BuildResults,
     NodeVerdict,
@@ -57,8 +56,8 @@ from include.warehouse.schemas import AUDITOR, OWNER, TRANSFORMER
 log = logging.getLogger(__name__)
 
 THREADS = 4
-VERDICTS = "verdicts"
-SQL = "sql"
+# All that the models' tasks need of the build, in one piece: each asks for it once.
+BUILT = "built"
 
 # Rendered when the task runs.
 BUILT_RELEASE = "{{ ti.xcom_pull(task_ids='open_release') }}"
@@ -265,15 +264,21 @@ def _dbt(role: str, stage: str) -> dict[str, Any]:
 
 def dbt_models(build: BaseOperator) -> DbtTaskGroup:
     """Return a group with one task per seed and model, drawn from the manifest."""
+    graph = graph_path()
+    # Cosmos does not keep the descriptions.
+    nodes = json.loads(graph.read_text(encoding="utf-8"))["nodes"]
+
+    def report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
+        return _report_task(node, nodes[node.unique_id]["description"], dag, task_group)
+
+    project = ProjectConfig(dbt_project_path=DBT_PROJECT_DIR, install_dbt_deps=False)
+    # As an argument it would become a path of any object store, whose libraries are imported then.
+    project.manifest_path = graph
     group = DbtTaskGroup(
         group_id="models",
         group_display_name="Seeds and models",
         tooltip="How each seed and model came out of the one dbt build",
-        project_config=ProjectConfig(
-            dbt_project_path=DBT_PROJECT_DIR,
-            manifest_path=manifest_path(),
-            install_dbt_deps=False,
-        ),
+        project_config=project,
         profile_config=profile_config(),
         execution_config=ExecutionConfig(dbt_executable_path=executable("dbt", "dbt")),
         render_config=RenderConfig(
@@ -281,8 +286,8 @@ def dbt_models(build: BaseOperator) -> DbtTaskGroup:
             test_behavior=TestBehavior.NONE,
             emit_datasets=False,
             node_converters={
-                DbtResourceType.MODEL: _report_task,
-                DbtResourceType.SEED: _report_task,
+                DbtResourceType.MODEL: report_task,
+                DbtResourceType.SEED: report_task,
             },
         ),
     )
@@ -310,10 +315,8 @@ def record_build(project_dir: str, context: Context) -> None:
     _keep_dbt_files(Path(project_dir), release_id)
     results = _read(project_dir)
     ti = context["ti"]
-    ti.xcom_push(
-        key=VERDICTS, value={name: node.model_dump() for name, node in results.nodes.items()}
-    )
-    ti.xcom_push(key=SQL, value=packed(results.sql))
+    nodes = {name: node.model_dump() for name, node in results.nodes.items()}
+    ti.xcom_push(key=BUILT, value={"nodes": nodes, "sql": packed(results.sql)})
     settings = ConnectionSettings.from_airflow()
     with settings.connect(role=AUDITOR) as connection:
         record_check_results(connection, release_id, "dbt", results.checks)
@@ -393,17 +396,15 @@ def _keep_dbt_files(project_dir: Path, release_id: int) -> None:
     keep_files(kept, release_id, "dbt")
 
 
-def report_node(unique_id: str, context: Context) -> None:
-    """Take on the state that dbt gave one model or seed.
+def report_node(verdict: NodeVerdict | None, context: Context) -> None:
+    """Take on the state that dbt gave one model or seed, if it gave it any.
 
     Raises:
         AirflowFailException: dbt could not build it, or one of its tests failed.
         AirflowSkipException: dbt did not get to it, or was not asked to.
     """
-    verdicts = context["ti"].xcom_pull(task_ids="dbt_build", key=VERDICTS)
-    if not verdicts or unique_id not in verdicts:
+    if verdict is None:
         raise AirflowSkipException("dbt was not asked to build this, or ended before it got here.")
-    verdict = NodeVerdict.model_validate(verdicts[unique_id])
     if verdict.state != "skipped":
         lineage.report(context["ti"], lambda: _lineage_of(verdict, context))
     for problem in verdict.problems:
@@ -436,14 +437,20 @@ class ModelReportOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("compiled_sql",)
     template_fields_renderers: ClassVar = {"compiled_sql": "sql"}
-    # The SQL is known only once the task has run.
-    overwrite_rtif_after_execution = True
 
     def __init__(self, *, unique_id: str, **kwargs: Any) -> None:
         """Report the node that dbt knows by this id."""
         super().__init__(**kwargs)
         self.unique_id = unique_id
         self.compiled_sql = ""
+        self.verdict: NodeVerdict | None = None
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:  # noqa: ARG002
+        """Ask what became of it. The SQL is shown as it is, and never rendered."""
+        if built := context["ti"].xcom_pull(task_ids="dbt_build", key=BUILT):
+            self.compiled_sql = unpacked(built["sql"]).get(self.unique_id, "")
+            if found := built["nodes"].get(self.unique_id):
+                self.verdict = NodeVerdict.model_validate(found)
 
     def execute(self, context: Context) -> None:
         """Take on its state.
@@ -452,18 +459,17 @@ class ModelReportOperator(BaseOperator):
             AirflowFailException: as `report_node` does.
             AirflowSkipException: as `report_node` does.
         """
-        if sql := context["ti"].xcom_pull(task_ids="dbt_build", key=SQL):
-            self.compiled_sql = unpacked(sql).get(self.unique_id, "")
-        report_node(self.unique_id, context)
+        report_node(self.verdict, context)
 
 
-def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
+def _report_task(node: Any, description: str, dag: Any, task_group: Any) -> Any:
+    file = Path(node.file_path).relative_to(DBT_PROJECT_DIR)
     task = {
         "task_id": node.name,
         "task_display_name": node.name,
         "dag": dag,
         "task_group": task_group,
-        "doc_md": _doc_of(node),
+        "doc_md": f"{description}\n\nSource: `include/dbt/{file}`".strip(),
     }
     if node.config.get("materialized") == "ephemeral":
         # With a callback it would be run by a worker, to do nothing.
@@ -475,15 +481,3 @@ def _report_task(node: Any, dag: Any, task_group: Any, **_: Any) -> Any:
         trigger_rule=TriggerRule.ONE_DONE,
         **task,
     )
-
-
-def _doc_of(node: Any) -> str:
-    file = Path(node.file_path).relative_to(DBT_PROJECT_DIR)
-    return f"{_descriptions()[node.unique_id]}\n\nSource: `include/dbt/{file}`".strip()
-
-
-@cache
-def _descriptions() -> dict[str, str]:
-    # Cosmos does not keep them.
-    nodes = json.loads(manifest_path().read_text(encoding="utf-8"))["nodes"]
-    return {unique_id: node["description"] for unique_id, node in nodes.items()}

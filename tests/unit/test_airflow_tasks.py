@@ -21,8 +21,8 @@ from include.airflow_tasks import (
     publish_release,
 )
 from include.ingestion.sources import SourceError, SourceUnavailable
-from include.transformation.rendering import report_node
-from include.transformation.results import NodeVerdict
+from include.transformation.rendering import BUILT, ModelReportOperator
+from include.transformation.results import NodeVerdict, packed
 from include.warehouse.connection import ConnectionSettings
 
 
@@ -276,23 +276,41 @@ class TaskInstance:
             "problems": (),
             "relation": "silver_r7.votes",
         }
-        self.verdicts = {"model.survivor.votes": NodeVerdict(**{**values, **verdict}).model_dump()}
+        node = NodeVerdict(**{**values, **verdict}).model_dump()
+        sql = {"model.survivor.votes": "select '{{ no template }}'"}
+        self.built = {"nodes": {"model.survivor.votes": node}, "sql": packed(sql)}
 
     def xcom_pull(self, task_ids: str, key: str) -> Any:
-        return self.verdicts
+        assert (task_ids, key) == ("dbt_build", BUILT)
+        return self.built
 
 
-def test_a_models_task_is_green_when_it_was_built() -> None:
-    report_node("model.survivor.votes", {"ti": TaskInstance()})  # type: ignore[typeddict-item]
+def report(ti: TaskInstance, unique_id: str = "model.survivor.votes") -> ModelReportOperator:
+    """Do what Airflow does with a model's task."""
+    task = ModelReportOperator(task_id="votes", unique_id=unique_id)
+    task.render_template_fields({"ti": ti})  # type: ignore[typeddict-item]
+    task.execute({"ti": ti})  # type: ignore[typeddict-item]
+    return task
+
+
+def test_a_models_task_is_green_when_it_was_built_and_shows_its_sql() -> None:
+    assert report(TaskInstance()).compiled_sql == "select '{{ no template }}'"
 
 
 def test_a_models_task_is_red_with_what_dbt_said() -> None:
     failed = TaskInstance(state="failed", problems=("failed: one winner per season (Got 2)",))
     with pytest.raises(AirflowFailException, match="one winner per season"):
-        report_node("model.survivor.votes", {"ti": failed})  # type: ignore[typeddict-item]
+        report(failed)
 
 
 @pytest.mark.parametrize("unique_id", ["model.survivor.votes", "model.survivor.unselected"])
 def test_a_models_task_is_skipped_when_dbt_did_not_get_to_it(unique_id: str) -> None:
     with pytest.raises(AirflowSkipException):
-        report_node(unique_id, {"ti": TaskInstance(state="skipped")})  # type: ignore[typeddict-item]
+        report(TaskInstance(state="skipped"), unique_id)
+
+
+def test_a_models_task_is_skipped_when_dbt_left_nothing() -> None:
+    killed = TaskInstance()
+    killed.built = {}
+    with pytest.raises(AirflowSkipException, match="ended before it got here"):
+        report(killed)

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from include.transformation import manifest
+
+
+def node(name: str, resource_type: str, **more: object) -> dict[str, object]:
+    return {
+        "config": {"materialized": "table"},
+        "depends_on": {"macros": [], "nodes": []},
+        "description": f"What {name} is",
+        "fqn": ["survivor", name],
+        "original_file_path": f"models/{name}.sql",
+        "package_name": "survivor",
+        "raw_code": "select 1",
+        "resource_type": resource_type,
+        "tags": [],
+        **more,
+    }
+
+
+PARSED = {
+    "metadata": {"project_name": "survivor", "invocation_id": "7"},
+    "nodes": {
+        "model.survivor.votes": node("votes", "model"),
+        "seed.survivor.repairs": node("repairs", "seed"),
+        "test.survivor.unique_votes": node("unique_votes", "test"),
+    },
+    "macros": {"macro.survivor.big": {"macro_sql": "…"}},
+    "exposures": {"exposure.survivor.page": {}},
+}
 
 
 @pytest.fixture
@@ -23,10 +51,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'echo "$2" >> {tmp_path}/starts\n'
         "command=$2\n"
         'while [ "$1" != --target-path ]; do shift; done\n'
-        '[ "$command" = parse ] && echo "{}" > "$2/manifest.json"\n'
+        f'[ "$command" = parse ] && cp {tmp_path}/parsed.json "$2/manifest.json"\n'
         '[ "$command" != docs ] || cp "$2/manifest.json" "$2/static_index.html"\n'
     )
     dbt.chmod(0o755)
+    (tmp_path / "parsed.json").write_text(json.dumps(PARSED))
     monkeypatch.setattr(manifest, "DBT_PROJECT_DIR", folder)
     monkeypatch.setenv("GAMEBOT_DBT_ENV", str(tmp_path / "env"))
     monkeypatch.setenv("GAMEBOT_MANIFEST_DIR", str(tmp_path / "manifests"))
@@ -73,6 +102,19 @@ def test_docs_are_kept_and_made_anew_like_the_manifest(project: Path) -> None:
     assert (project.parent / "starts").read_text().split() == ["parse", "docs"]
     (project / "models" / "silver" / "votes.yml").write_text("description: a ballot")
     assert manifest.docs_path() != docs
+
+
+def test_the_graph_holds_what_is_drawn_and_is_made_from_the_manifest(project: Path) -> None:
+    """Each task reads it: of three megabytes most was tests, macros and code."""
+    graph = manifest.graph_path()
+    assert graph == manifest.graph_path() and graph.name.startswith("graph-")
+    assert manifest.manifest_path().exists() and starts(project) == 1
+    nodes = json.loads(graph.read_text())["nodes"]
+    assert nodes.keys() == {"model.survivor.votes", "seed.survivor.repairs"}
+    assert nodes["model.survivor.votes"]["description"] == "What votes is"
+    assert "raw_code" not in nodes["model.survivor.votes"]
+    (project / "models" / "silver" / "votes.sql").write_text("select 2")
+    assert manifest.graph_path() != graph and starts(project) == 2
 
 
 def test_another_dbt_makes_another_manifest(project: Path) -> None:
