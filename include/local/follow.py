@@ -43,10 +43,13 @@ def follow(api: AirflowApi, run: DagRun, task_logs: Path, console: Console) -> D
         The run in its final state.
     """
     shown: set[tuple[str, int, int, str]] = set()
+    current, at_work = run, False
     with _live(console) as live:
         while True:
-            # The run first: tasks read after it are at least as far.
-            current = api.run(run.dag_id, run.dag_run_id)
+            # Airflow takes its time over a run, and none ends while a task is at work. Before the
+            # tasks: they are at least as far then.
+            if not at_work:
+                current = api.run(run.dag_id, run.dag_run_id)
             tasks = api.task_instances(run)
             for task in sorted(tasks, key=_order):
                 key = (task.task_id, task.map_index, task.try_number, task.state or "")
@@ -57,6 +60,7 @@ def follow(api: AirflowApi, run: DagRun, task_logs: Path, console: Console) -> D
                 live.update(_activity(tasks, task_logs))
             if current.finished:
                 return current
+            at_work = any(task.state in ("queued", "running") for task in tasks)
             time.sleep(POLL_SECONDS)
 
 
