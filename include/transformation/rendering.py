@@ -315,7 +315,7 @@ def record_build(project_dir: str, context: Context) -> None:
     _keep_dbt_files(Path(project_dir), release_id)
     results = _read(project_dir)
     ti = context["ti"]
-    nodes = {name: node.model_dump() for name, node in results.nodes.items()}
+    nodes = {name: node.model_dump(mode="json") for name, node in results.nodes.items()}
     ti.xcom_push(key=BUILT, value={"nodes": nodes, "sql": packed(results.sql)})
     settings = ConnectionSettings.from_airflow()
     with settings.connect(role=AUDITOR) as connection:
