@@ -24,9 +24,7 @@ final as (
     inner join seasons
         on castaways.version_season = seasons.version_season
     inner join pre_game
-        on
-            castaways.version_season = pre_game.version_season
-            and castaways.castaway_id = pre_game.castaway_id
+        on castaways.castaway_profile_key = pre_game.castaway_profile_key
 )
 
 select * from final

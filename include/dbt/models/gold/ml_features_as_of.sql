@@ -206,9 +206,7 @@ final as (
     inner join seasons
         on compared.version_season = seasons.version_season
     inner join pre_game
-        on
-            compared.version_season = pre_game.version_season
-            and compared.castaway_id = pre_game.castaway_id
+        on castaways.castaway_profile_key = pre_game.castaway_profile_key
 )
 
 select * from final

@@ -131,9 +131,7 @@ final as (
     inner join seasons
         on castaways.version_season = seasons.version_season
     inner join pre_game
-        on
-            castaways.version_season = pre_game.version_season
-            and castaways.castaway_id = pre_game.castaway_id
+        on castaways.castaway_profile_key = pre_game.castaway_profile_key
     {%- for topic in counts.keys() | list + ['position_totals'] %}
     left join {{ topic }}
         on

@@ -1,5 +1,8 @@
 -- What is known of a castaway and the season's cast before the first day. Nothing here may come from the
 -- season itself, nor from seasons that came later.
+--
+-- Joined by its one key: of a join by season and castaway Postgres expects a handful of rows, for it takes the
+-- two for independent, and picks nested loops whose time grows with the square of the seasons.
 
 with castaways as (
     select * from {{ ref('castaway_profile') }}
@@ -11,6 +14,7 @@ seasons as (
 
 final as (
     select
+        castaways.castaway_profile_key,
         castaways.version_season,
         castaways.castaway_id,
         castaways.gender,
