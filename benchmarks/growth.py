@@ -39,6 +39,8 @@ MOST_COPIES_AS_FILES = 10
 
 OLDER = 5
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+
 MOST_EXPONENT = 1.05
 # Within which a peak of memory counts as the same.
 MOST_MEMORY_RATIO = 1.25
@@ -102,7 +104,10 @@ class GrowthResult:
         )
 
     def memory_ratio(self, stage: str) -> float:
-        """Return the peak of memory at the largest size, its own or the server's, in smallest ones."""
+        """Return the peak of memory at the largest size over that at the smallest.
+
+        The program's or the server's, whichever grew more.
+        """
         points = self.points[stage]
         smallest, largest = points[min(points)], points[max(points)]
         ratios = [
@@ -148,7 +153,7 @@ class GrowthResult:
     def markdown(self) -> str:
         """Return a line per stage: seconds at each size, and how they and the memory grow."""
         sizes = sorted(self.rows)
-        head = [f"{copies}×" for copies in sizes]
+        head = [f"{copies}{TIMES}" for copies in sizes]
         lines = [
             "| stage | "
             + " | ".join(f"{it} seconds" for it in head)
@@ -190,16 +195,22 @@ class GrowthResult:
                 if copies in points and points[copies].failed
             }
             told = ", ".join(f"{stage} {count}" for stage, count in failed.items()) or "none"
-            yield f"* {copies}×: {rows:,} rows of bronze; MiB on disk: {sizes}; not passed: {told}."
+            yield (
+                f"* {copies}{TIMES}: {rows:,} rows of bronze; MiB on disk: {sizes}; "
+                f"not passed: {told}."
+            )
         starts = ", ".join(f"{name} {it.cpu:.1f}" for name, it in self.starts.items())
         yield f"* CPU seconds of a program's start, left out of the exponent: {starts}."
         if whole := self.whole:
             exponent = fitted_exponent({copies: point.cpu for copies, point in whole.items()})
             seconds = ", ".join(
-                f"{copies}× {point.sample.wall:.0f} s ({point.cpu:.0f} CPU seconds)"
+                f"{copies}{TIMES} {point.sample.wall:.0f} s ({point.cpu:.0f} CPU seconds)"
                 for copies, point in whole.items()
             )
-            yield f"* All stages but the reading, one after the other: {seconds}; exponent {_told(exponent)}."
+            yield (
+                f"* All stages but the reading, one after the other: {seconds}; "
+                f"exponent {_told(exponent)}."
+            )
 
 
 def fitted_exponent(seconds: Mapping[int, float]) -> float | None:
@@ -273,11 +284,16 @@ class Grown:
         with self.warehouse.superuser.connect() as connection:
             found = connection.execute(
                 """
-                select split_part(nspname, '_r', 1), sum(pg_total_relation_size(pg_class.oid)) / 2 ^ 20
-                from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-                where relkind = 'r' and nspname ~ '^(bronze|silver|gold|reference)_r[0-9]+$'
-                group by 1 order by 1
-                """
+                select
+                    substring(nspname from '^[a-z]+'),
+                    sum(pg_total_relation_size(pg_class.oid)) / 2 ^ 20
+                from pg_class
+                join pg_namespace on pg_namespace.oid = relnamespace
+                where relkind = 'r' and nspname ~ %s
+                group by 1
+                order by 1
+                """,
+                (f"_r{self.release_id}$",),
             ).fetchall()
         return {layer: float(mib) for layer, mib in found}
 
@@ -286,7 +302,7 @@ _grown: WeakKeyDictionary[Workspace, dict[int, Grown]] = WeakKeyDictionary()
 
 
 def built(workspace: Workspace, copies: int) -> Grown:
-    """Return a release with so many copies of the seasons and its models, built and measured once."""
+    """Return a release with so many copies of the seasons, built and measured once."""
     known = _grown.setdefault(workspace, {})
     if copies not in known:
         known[copies] = _build(workspace, copies)
@@ -306,10 +322,14 @@ def _build(workspace: Workspace, copies: int) -> Grown:
     with raised_limits():
         resolved = resolve_source(SourceRequest(source="directory", directory=str(source)))
     # Publications go forward only, so what readers saw before must be older.
-    *older, release_id = (workspace.open_release(warehouse, resolved) for _ in range(OLDER + 1))
-    grown = Grown(workspace, copies, warehouse, release_id, tuple(older), folder, rows)
+    older = tuple(workspace.open_release(warehouse, resolved) for _ in range(OLDER))
+    release_id = workspace.open_release(warehouse, resolved)
+    grown = Grown(workspace, copies, warehouse, release_id, older, folder, rows)
     if as_files:
-        grown.measure("read", partial(grown.child, "read_files", folder=str(source)))
+        grown.measure(
+            "read",
+            partial(measured_child, "benchmarks.growth:read_files", folder=str(source)),
+        )
     loading = partial(
         grown.child, "load", release_id=release_id, source=resolved.model_dump(mode="json")
     )
@@ -332,7 +352,7 @@ def _build(workspace: Workspace, copies: int) -> Grown:
 
 def run(workspace: Workspace, quick: bool) -> GrowthResult:
     """Measure every stage at every size."""
-    from benchmarks.publication import roll_back_once, publish_once
+    from benchmarks import publication
     from include.environments import executable
 
     result = GrowthResult()
@@ -343,8 +363,11 @@ def run(workspace: Workspace, quick: bool) -> GrowthResult:
             result.starts["dbt"] = grown.dbt("parse")
             for tool, statement in IMPORTS.items():
                 result.starts[tool] = measured_command([executable("quality"), "-c", statement])
-        grown.measure("tests", partial(grown.dbt, "test", "--exclude-resource-type", "unit_test"))
-        for tool in ("soda", "great_expectations"):
+        # In quick mode without what is mostly a start that does not grow.
+        if not quick:
+            testing = partial(grown.dbt, "test", "--exclude-resource-type", "unit_test")
+            grown.measure("tests", testing)
+        for tool in ("soda",) if quick else ("soda", "great_expectations"):
             grown.measure(
                 tool,
                 partial(
@@ -352,8 +375,9 @@ def run(workspace: Workspace, quick: bool) -> GrowthResult:
                     folder=str(workspace.temporary_folder()),
                 ),
             )  # fmt: skip
-        grown.measure("publish", partial(publish_once, grown))
-        grown.measure("roll_back", partial(roll_back_once, grown))
+        for function in ("publish", "roll_back"):
+            publication.show_older(grown, unseen=function == "publish")
+            grown.measure(function, partial(publication.measured, grown, function))
         result.rows[copies] = grown.rows
         for stage, point in grown.points.items():
             result.points.setdefault(stage, {})[copies] = point
@@ -364,7 +388,7 @@ def run(workspace: Workspace, quick: bool) -> GrowthResult:
 # What follows runs in processes of its own.
 
 
-def read_files(warehouse: dict[str, str], folder: str) -> Sample:  # noqa: ARG001
+def read_files(folder: str) -> Sample:
     """Read each file once, as the loader does, and keep none."""
     from include.ingestion import reader
 
@@ -436,7 +460,7 @@ def audit(warehouse: dict[str, str], tool: str, release_id: int, folder: str) ->
 
 @contextmanager
 def raised_limits() -> Iterator[None]:
-    """Let this process read larger files than upstream could: the benchmark has made them itself."""
+    """Let this process read larger files than upstream may have: the benchmark made them itself."""
     from include.ingestion import reader
     from include.ingestion.sources import directory
 

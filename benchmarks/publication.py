@@ -7,14 +7,16 @@ whose tables still belong to who made them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import psycopg
 from psycopg import sql
 
 from benchmarks import growth
-from benchmarks.measure import Case, Sample, measured_child, stopwatch
+from benchmarks.measure import Case, Sample, Stopwatch, measured_child, stopwatch
 
 if TYPE_CHECKING:
     from benchmarks.growth import Grown
@@ -28,50 +30,48 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
     """Return both on the smallest and on the largest release of the growth."""
     sizes = growth.QUICK_COPIES if quick else growth.COPIES
     cases = []
-    for name, title, once in (
-        ("publish", "publish", publish_once),
-        ("roll_back", "roll back", roll_back_once),
-    ):
+    for name, title in (("publish", "publish"), ("roll_back", "roll back")):
         baseline = f"{name}_{sizes[0]}"
-        for copies in (sizes[0], sizes[-1]):
-            cases.append(
-                Case(
-                    "publication",
-                    f"{name}_{copies}",
-                    f"{title}, {copies}× seasons",
-                    partial(_on_size, workspace, copies, once),
-                    repetitions=9,
-                    quick_repetitions=3,
-                    baseline=None if copies == sizes[0] else baseline,
-                    most_seconds=MOST_SECONDS,
-                )
+        cases += [
+            Case(
+                "publication",
+                f"{name}_{copies}",
+                f"{title}, {copies}{growth.TIMES} the seasons",
+                partial(_on_size, workspace, copies, name),
+                repetitions=9,
+                quick_repetitions=3,
+                baseline=None if copies == sizes[0] else baseline,
+                most_seconds=MOST_SECONDS,
             )
+            for copies in (sizes[0], sizes[-1])
+        ]
     return cases
 
 
-def _on_size(workspace: Workspace, copies: int, once: Any) -> Sample:
-    return once(growth.built(workspace, copies))
+def _on_size(workspace: Workspace, copies: int, function: str) -> Sample:
+    grown = growth.built(workspace, copies)
+    show_older(grown, unseen=function == "publish")
+    return measured(grown, function)
 
 
-def publish_once(grown: Grown) -> Sample:
-    """Publish the release as if for the first time."""
-    _prepare(grown)
-    _conceal(grown)
-    return _measured(grown, "publish")
+def show_older(grown: Grown, *, unseen: bool) -> None:
+    """Let readers see an older release.
 
-
-def roll_back_once(grown: Grown) -> Sample:
-    """Show the release again, while readers see an older one."""
-    from include.pipeline import show_release
+    Args:
+        unseen: make the release itself one again that readers never saw.
+    """
+    from include import pipeline
 
     _prepare(grown)
     if _state(grown) == "building":
-        publish_once(grown)
-    show_release(grown.warehouse.pipeline, grown.older[-1], "make bench")
-    return _measured(grown, "roll_back")
+        pipeline.publish(grown.warehouse.pipeline, grown.release_id)
+    pipeline.show_release(grown.warehouse.pipeline, grown.older[-1], "make bench")
+    if unseen:
+        _forget_publication(grown)
 
 
-def _measured(grown: Grown, function: str) -> Sample:
+def measured(grown: Grown, function: str) -> Sample:
+    """Show readers the release by a function of this module, in a process of its own."""
     return measured_child(
         f"benchmarks.publication:{function}",
         warehouse=grown.warehouse.pipeline.as_environment(),
@@ -83,28 +83,34 @@ def publish(warehouse: dict[str, str], release_id: int) -> Sample:
     """Publish as the task does."""
     from include import pipeline
 
-    with stopwatch() as watch:
-        pipeline.publish(_settings(warehouse), release_id)
-    return watch.sample(**_counting(warehouse, release_id))
+    return _told_apart(lambda: pipeline.publish(_settings(warehouse), release_id))
 
 
 def roll_back(warehouse: dict[str, str], release_id: int) -> Sample:
     """Roll back as the task does."""
     from include import pipeline
 
-    with stopwatch() as watch:
-        pipeline.show_release(_settings(warehouse), release_id, "make bench")
-    return watch.sample(**_counting(warehouse, release_id))
+    return _told_apart(
+        lambda: pipeline.show_release(_settings(warehouse), release_id, "make bench")
+    )
 
 
-def _counting(warehouse: dict[str, str], release_id: int) -> dict[str, float]:
-    """Return how long it takes to say what was published, which readers do not wait for."""
-    from include.warehouse.schemas import OWNER
-    from include.warehouse.summary import release_summary
+def _told_apart(show: Callable[[], Any]) -> Sample:
+    """Measure it, and within it the summary for the asset events, which readers do not wait for."""
+    from include import pipeline
 
-    with stopwatch() as watch, _settings(warehouse).connect(role=OWNER) as connection:
-        release_summary(connection, release_id)
-    return {"of which counting rows, once more": watch.wall}
+    summarise, summing_up = pipeline.release_summary, Stopwatch()
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal summing_up
+        with stopwatch() as summing_up:
+            return summarise(*arguments)
+
+    with patch.object(pipeline, "release_summary", timed), stopwatch() as watch:
+        show()
+    return watch.sample(
+        **{"until readers see it": watch.wall - summing_up.wall, "counting rows": summing_up.wall}
+    )
 
 
 def _settings(warehouse: dict[str, str]) -> Any:
@@ -140,7 +146,7 @@ def _prepare(grown: Grown) -> None:
 
 
 def _pass(connection: psycopg.Connection, release_id: int) -> None:
-    """Let the release have passed its audits: copies of seasons break what is true of the real ones."""
+    """Let the release have passed its audits: copies break what is true of the real seasons."""
     from include.warehouse.releases import AUDITS
 
     connection.execute("delete from ops.check_results where release_id = %s", (release_id,))
@@ -185,14 +191,10 @@ def _state(grown: Grown) -> str:
     return str(state)
 
 
-def _conceal(grown: Grown) -> None:
-    """Make the release one again that readers never saw."""
-    from include.pipeline import show_release
+def _forget_publication(grown: Grown) -> None:
+    """Make the release one again that readers never saw, and its tables those of who made them."""
     from include.warehouse.schemas import SCHEMA_OWNERS, release_schema
 
-    if _state(grown) == "building":
-        return
-    show_release(grown.warehouse.pipeline, grown.older[-1], "make bench")
     with grown.warehouse.superuser.connect() as connection:
         connection.execute(
             "update ops.releases set state = 'building', published_at = null, audited_at = null, "

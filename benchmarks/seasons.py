@@ -1,10 +1,10 @@
 """More seasons than there are: copies of the real ones, under keys of their own.
 
-Copy 0 is the real data. In copy 7, season US47 is US747 (number 747), castaway US0012 is US70012 and
-"Rob Cesternino" is "Rob Cesternino 7", in every dataset alike, so that keys stay unique and a join
-finds as many rows as in the real data. Whatever is numbered within a season (challenges, advantages,
-stages, votes) keeps its number, and a short name, which only ever means somebody of a season, stays.
-The franchises stay five: what is computed over a whole franchise meets as many more seasons.
+Copy 0 is the real data. In copy 7, season US47 is US747 (number 747), castaway US0012 is US70012
+and "Rob Cesternino" is "Rob Cesternino 7", in every dataset alike, so that keys stay unique and a
+join finds as many rows as in the real data. Whatever is numbered within a season (challenges,
+advantages, stages, votes) keeps its number, and a short name, which only ever means somebody of a
+season, stays. The franchises stay five: what is computed over one meets as many more seasons.
 
 The seeds grow along: a repair, an exception and a count of rows per copy.
 """
@@ -156,7 +156,8 @@ def multiply_bronze(connection: psycopg.Connection, release_id: int, copies: int
         ).fetchall()
         connection.execute(
             sql.SQL(
-                "insert into {target} select {values} from {target}, generate_series(1, {last}) as copy"
+                "insert into {target} select {values} "
+                "from {target}, generate_series(1, {last}) as copy"
             ).format(
                 target=target,
                 values=sql.SQL(", ").join(_expression(column, count) for column in columns),

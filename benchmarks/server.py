@@ -1,4 +1,4 @@
-"""What the server does while something else is measured: its processes are nobody's children here."""
+"""What the server does while something is measured: its processes are no children of ours."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def _cpu_seconds(postmaster: psutil.Process) -> float:
 def _watch_memory(postmaster: psutil.Process, use: ServerUse, done: threading.Event) -> None:
     while not done.wait(SECONDS_BETWEEN_LOOKS):
         for child in postmaster.children():
-            # macOS lets nobody but root look into the processes of others.
-            with suppress(psutil.Error):
-                use.backend_mib = max(use.backend_mib, child.memory_full_info().uss / 2**20)
+            # Linux alone says what is shared, and the rest would be mostly the shared buffers.
+            with suppress(psutil.Error, AttributeError):
+                memory = child.memory_info()
+                use.backend_mib = max(use.backend_mib, (memory.rss - memory.shared) / 2**20)

@@ -1,4 +1,4 @@
-"""Copies of seasons: as many rows each, keys of their own, and the same neighbours in every join."""
+"""Copies of seasons: as many rows each, keys of their own, as many partners in every join."""
 
 from __future__ import annotations
 
