@@ -99,6 +99,9 @@ def write_seasons(source: Path, into: Path, copies: int) -> int:
 def _column(table: Table, column: str, copies: int) -> bytes:
     values, r_type = table.frame[column], table.r_types[column]
     attributes = {}
+    if r_type in ("character", "factor", "Date"):
+        # However the reader keeps them.
+        values = values.astype(object).where(values.notna(), None)
     if r_type == "Date":
         attributes = {"class": strings(["Date"])}
     elif r_type == "factor":
