@@ -24,6 +24,11 @@ from include.warehouse.schemas import OWNER, REFERENCE, Layer, release_schema
 # A query that reads a public view holds off its replacement, and a waiting replacement holds off
 # every later query: so wait briefly, step aside, and try again.
 LOCK_TIMEOUT = "250ms"
+
+# Nobody queues for the tables of a new release, but autovacuum takes minutes for a large one, and
+# makes way only for who has waited `deadlock_timeout`, a second.
+LOCK_TIMEOUT_OF_TABLES = "3s"
+
 RETRY_PAUSE_SECONDS = (0.5, 2.0)
 GIVE_UP_AFTER_SECONDS = 600
 
@@ -128,16 +133,21 @@ def show_release(
         PublicationBlocked: names what is in the way: views that depend on a column that is gone,
             or a relation of somebody else's that has the name of a table.
     """
+    schemas = {name: release_schema(name, release_id) for name in (*layers, REFERENCE)}
+    tables = {name: relations(connection, schema) for name, schema in schemas.items()}
+    for layer in layers:
+        if not tables[layer]:
+            raise PublicationBlocked(
+                f"Schema {schemas[layer]} holds no table: there is nothing to show."
+            )
+    # Before the first view is locked, so that no reader waits along.
+    connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_OF_TABLES}'")
+    for name, schema in schemas.items():
+        _take_over(connection, schema, tables[name])
+    connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
     left_null: list[str] = []
     for layer in layers:
-        schema = release_schema(layer, release_id)
-        tables = relations(connection, schema)
-        if not tables:
-            raise PublicationBlocked(f"Schema {schema} holds no table: there is nothing to show.")
-        _take_over(connection, schema, tables)
-        left_null += _replace_views(connection, layer, schema, tables)
-    reference = release_schema(REFERENCE, release_id)
-    _take_over(connection, reference, relations(connection, reference))
+        left_null += _replace_views(connection, layer, schemas[layer], tables[layer])
     return left_null
 
 

@@ -122,6 +122,41 @@ def test_a_long_query_holds_off_the_change_and_nobody_else(
     assert reader.execute("select answer from gold.features").fetchone() == (expected,)
 
 
+def test_autovacuum_on_a_new_table_costs_no_second_try(
+    owner: psycopg.Connection,
+    warehouse: ConnectionSettings,
+    warehouse_admin: ConnectionSettings,
+    build: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It gives way to nobody who waits less than a second, and works on a large one for minutes."""
+    release = build()
+    monkeypatch.setattr(publication, "GIVE_UP_AFTER_SECONDS", 0)
+
+    def show() -> None:
+        with warehouse.connect(role=schemas.OWNER) as publisher:
+            publish_release(publisher, release)
+
+    with (
+        ThreadPoolExecutor() as pool,
+        warehouse_admin.connect() as vacuum,
+        warehouse_admin.connect(autocommit=True) as watcher,
+    ):
+        vacuum.execute(
+            f"lock table gold_r{release}.features in share update exclusive mode"  # type: ignore[arg-type]
+        )
+        change = pool.submit(show)
+        while (
+            not change.done()
+            and not watcher.execute("select pid from pg_locks where not granted").fetchone()
+        ):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        vacuum.rollback()
+        change.result(timeout=30)
+    assert get_release(owner, release).state == "published"
+
+
 def test_a_reader_that_began_before_a_release_never_finds_its_tables_empty(
     owner: psycopg.Connection,
     warehouse: ConnectionSettings,
