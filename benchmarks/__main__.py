@@ -116,6 +116,8 @@ def bench(
                 _explain(name, error)
             else:
                 console.print(rendered(name, found[name]))
+            finally:
+                workspace.end_suite()
             seconds[name] = round(time.monotonic() - started, 1)
     console.print(f"\n{setting.sentence()}", markup=False)
     path = state.folder / "benchmarks" / f"{started_at:%Y-%m-%dT%H-%M-%SZ}.json"

@@ -67,7 +67,7 @@ class Workspace:
         self.console = console
         self.source_folder = source_folder
         self.databases = LocalDatabases.of(self.state)
-        self._stack = ExitStack()
+        self._after_suite = ExitStack()
         self._numbers = itertools.count(1)
 
     @property
@@ -106,10 +106,17 @@ class Workspace:
                 workspace = cls(folder, source_folder, console)
                 with step("Start Postgres", console):
                     workspace.databases.start()
-                with workspace._stack:
-                    yield workspace
+                yield workspace
             finally:
                 _remove(folder)
+
+    def after_suite(self, do: Callable[[], object]) -> None:
+        """Do something once the suite that is prepared is measured, or failed."""
+        self._after_suite.callback(do)
+
+    def end_suite(self) -> None:
+        """Do it: what a suite started must not run beside the next one."""
+        self._after_suite.close()
 
     @cached_property
     def source(self) -> ResolvedSource:
