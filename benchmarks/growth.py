@@ -311,7 +311,10 @@ def built(workspace: Workspace, copies: int) -> Grown:
 
 def _build(workspace: Workspace, copies: int) -> Grown:
     from benchmarks.seasons import multiply_bronze, write_project, write_seasons
+    from benchmarks.workspace import dbt_environment
     from include.ingestion.sources import SourceRequest, resolve_source
+    from include.transformation.results import read_definitions
+    from include.warehouse.definitions import record_definitions
     from include.warehouse.releases import mark_built
     from include.warehouse.schemas import OWNER
 
@@ -345,7 +348,9 @@ def _build(workspace: Workspace, copies: int) -> Grown:
     grown.dbt("parse")
     grown.measure("seeds", partial(grown.dbt, "seed"))
     grown.measure("models", partial(grown.dbt, "run"))
+    target = Path(dbt_environment(warehouse, release_id, folder)["DBT_TARGET_PATH"])
     with warehouse.pipeline.connect(role=OWNER) as connection:
+        record_definitions(connection, release_id, read_definitions(target, release_id))
         mark_built(connection, release_id)
     return grown
 

@@ -109,7 +109,7 @@ def _told_apart(show: Callable[[], Any]) -> Sample:
     with patch.object(pipeline, "release_summary", timed), stopwatch() as watch:
         show()
     return watch.sample(
-        **{"until readers see it": watch.wall - summing_up.wall, "counting rows": summing_up.wall}
+        **{"until readers see it": watch.wall - summing_up.wall, "summing it up": summing_up.wall}
     )
 
 

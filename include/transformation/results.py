@@ -196,6 +196,7 @@ def read_definitions(target: Path, release_id: int) -> tuple[Definition, ...]:
                 node, suffix.sub("_rN", result.get("compiled_code") or "")
             ),
             reads=tuple(sorted(suffix.sub("", read) for read in _reads(node["unique_id"], nodes))),
+            rows=_rows(result),
         )
         for result in run_results
         if (node := nodes.get(result["unique_id"])) and node["resource_type"] in RELATIONS
@@ -277,7 +278,6 @@ def _verdict(
     ]
     if errored:
         problems.insert(0, str(result["message"]))
-    rows = result["adapter_response"].get("rows_affected")
     state: Literal["built", "failed", "skipped"] = "built"
     if errored or any(check.blocks for check in evaluated):
         state = "failed"
@@ -286,11 +286,16 @@ def _verdict(
     return NodeVerdict(
         state=state,
         seconds=round(result["execution_time"], 3),
-        # A view has none of its own, for which dbt says -1.
-        rows=None if rows == -1 else rows,
+        rows=_rows(result),
         errored=errored,
         tests_passed=sum(check.outcome == "passed" for check in checks),
         problems=tuple(problems),
         relation=_relation(nodes[unique_id]),
         reads=tuple(sorted(_reads(unique_id, nodes))),
     )
+
+
+def _rows(result: dict[str, Any]) -> int | None:
+    rows: int | None = result["adapter_response"].get("rows_affected")
+    # A view has none of its own, for which dbt says -1.
+    return None if rows == -1 else rows

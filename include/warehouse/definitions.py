@@ -19,6 +19,8 @@ class Definition(BaseModel):
     fingerprint: str
     reads: tuple[str, ...] = ()
     """The tables that it is made from, such as `bronze.castaways`."""
+    rows: int | None = None
+    """How many dbt wrote; None for a view, and where that was not kept."""
 
     @property
     def name(self) -> str:
@@ -37,10 +39,14 @@ def record_definitions(
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("delete from ops.model_definitions where release_id = %s", (release_id,))
         cursor.executemany(
-            "insert into ops.model_definitions (release_id, layer, table_name, fingerprint, reads) "
-            "values (%s, %s, %s, %s, %s)",
+            """
+            insert into ops.model_definitions (
+                release_id, layer, table_name, fingerprint, reads, rows
+            )
+            values (%s, %s, %s, %s, %s, %s)
+            """,
             [
-                (release_id, one.layer, one.table_name, one.fingerprint, list(one.reads))
+                (release_id, one.layer, one.table_name, one.fingerprint, list(one.reads), one.rows)
                 for one in definitions
             ],
         )

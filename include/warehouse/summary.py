@@ -36,7 +36,7 @@ def release_summary(connection: psycopg.Connection, release_id: int) -> ReleaseS
     release = get_release(connection, release_id)
     with connection.transaction():
         rows = {
-            layer: _rows_per_table(connection, release_schema(layer, release_id))
+            layer: _rows_per_table(connection, layer, release_id)
             for layer in layers_up_to(release.target_layer)
         }
         checks = count_checks(connection, release_id)
@@ -73,12 +73,38 @@ def count_checks(connection: psycopg.Connection, release_id: int) -> dict[str, d
     return checks
 
 
-def _rows_per_table(connection: psycopg.Connection, schema: str) -> dict[str, int]:
-    tables = connection.execute(
-        "select tablename from pg_tables where schemaname = %s order by tablename", (schema,)
+def _rows_per_table(
+    connection: psycopg.Connection, layer: Layer, release_id: int
+) -> dict[str, int]:
+    """Return what the stages recorded when they wrote the tables, which do not change after that.
+
+    Counting would take the longer, the larger the release. Only what was built before the rows were
+    recorded is counted.
+    """
+    schema = release_schema(layer, release_id)
+    recorded = connection.execute(
+        """
+        select tables.tablename, coalesce(loaded.rows, built.rows)
+        from pg_tables as tables
+        left join ops.dataset_versions as loaded
+            on loaded.release_id = %(release_id)s
+            and loaded.dataset = tables.tablename
+            and %(layer)s = 'bronze'
+        left join ops.model_definitions as built
+            on built.release_id = %(release_id)s
+            and built.layer = %(layer)s
+            and built.table_name = tables.tablename
+        where tables.schemaname = %(schema)s
+        order by tables.tablename
+        """,
+        {"release_id": release_id, "layer": layer, "schema": schema},
     ).fetchall()
     counts = {}
-    for (table,) in tables:
-        query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
-        (counts[table],) = connection.execute(query).fetchone() or (0,)
+    for table, rows in recorded:
+        counts[table] = _count(connection, schema, table) if rows is None else rows
     return counts
+
+
+def _count(connection: psycopg.Connection, schema: str, table: str) -> int:
+    query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
+    return int((connection.execute(query).fetchone() or (0,))[0])

@@ -22,6 +22,7 @@ from include.local.api import DagRun
 from include.local.databases import PIPELINE_LOGIN, LocalDatabases
 from include.warehouse.definitions import list_definitions
 from include.warehouse.schemas import OWNER
+from include.warehouse.summary import release_summary
 from tests.e2e.conftest import TOKENS
 from tests.e2e.leaks import files, leaked, tables, watched_processes
 from tests.e2e.lineage import edges, facets, made_from, read_events
@@ -112,6 +113,11 @@ def test_a_fresh_machine_without_upstream_ends_with_a_whole_warehouse(machine: M
     # By what each was built: else nobody could say later whose a change is.
     with LocalDatabases.of(machine.state).pipeline.connect(role=OWNER) as connection:
         defined = list_definitions(connection, 1)
+        summary = release_summary(connection, 1)
+    # What is told without counting is what a reader counts.
+    for layer in ("bronze", "silver", "gold"):
+        assert summary.rows[layer]
+        assert summary.rows[layer].items() <= machine.rows(layer).items()
     assert {name for name in defined if not name.startswith("reference.")} == {
         *(f"silver.{model}" for model in SILVER),
         *(f"gold.{model}" for model in GOLD),

@@ -13,6 +13,7 @@ from include.warehouse import schemas
 from include.warehouse.bootstrap import NotBootstrapped, bootstrap, ensure_bootstrapped
 from include.warehouse.checks import CheckResult
 from include.warehouse.connection import ConnectionSettings
+from include.warehouse.definitions import Definition, record_definitions
 from include.warehouse.history import list_events
 from include.warehouse.publication import PublicationBlocked
 from include.warehouse.releases import (
@@ -186,6 +187,22 @@ def test_a_warning_does_not_hold_a_release_back(
     release = build(results=results)
     publish_release(owner, release)
     assert release_summary(owner, release).checks["soda"] == {"passed": 2, "warned": 1}
+
+
+def test_rows_are_told_as_recorded_and_counted_only_in_releases_of_old(
+    owner: psycopg.Connection, build: Callable[..., int]
+) -> None:
+    """Counting every table made a publication of many seasons take ten times as long."""
+    release = build()
+    counted = {"bronze": {"things": 1}, "silver": {"things": 1}, "gold": {"features": 1}}
+    assert release_summary(owner, release).rows == counted
+
+    written = [
+        Definition(layer=layer, table_name=table, fingerprint="any", rows=rows)
+        for layer, table, rows in (("silver", "things", 7), ("gold", "features", None))
+    ]
+    record_definitions(owner, release, written)
+    assert release_summary(owner, release).rows == counted | {"silver": {"things": 7}}
 
 
 def test_a_lower_target_layer_moves_only_the_layers_that_were_built(

@@ -221,8 +221,19 @@ def define(tmp_path: Path) -> Any:
             }
         code = changed["code"].format(r=release).replace("warehouse", changed["database"])
         results = [
-            {"unique_id": CHILD, "status": "success", "compiled_code": code},
-            {"unique_id": SEED, "status": "success", "compiled_code": None},
+            {
+                "unique_id": CHILD,
+                "status": "success",
+                "compiled_code": code,
+                "adapter_response": {"_message": "INSERT 0 870", "rows_affected": 870},
+            },
+            # As of a view.
+            {
+                "unique_id": SEED,
+                "status": "success",
+                "compiled_code": None,
+                "adapter_response": {"rows_affected": -1},
+            },
             {"unique_id": SINGULAR_TEST, "status": "pass", "compiled_code": "select 1"},
         ]
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
@@ -237,7 +248,10 @@ def test_a_definition_is_the_same_in_every_release_and_database(define: Any) -> 
     definitions = define(7)
     assert definitions == define(42) == define(7, {"database": "warehouse_of_staging"})
     assert definitions["gold.votes"].reads == ("bronze.castaways", "reference.repairs")
-    assert set(definitions) == {"gold.votes", "reference.repairs"}
+    assert {name: one.rows for name, one in definitions.items()} == {
+        "gold.votes": 870,
+        "reference.repairs": None,
+    }
 
 
 @pytest.mark.parametrize(
