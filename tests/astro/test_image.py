@@ -99,7 +99,7 @@ def test_no_secret_is_in_the_image_or_its_history(image: str) -> None:
 
 READY = """
 from include.environments import executable
-from include.transformation.manifest import docs_path, manifest_path
+from include.transformation.manifest import docs_path, graph_path, manifest_path
 from airflow.dag_processing.dagbag import DagBag
 import subprocess
 bag = DagBag("dags")
@@ -108,6 +108,7 @@ assert len(bag.dags["survivor_medallion_pipeline"].tasks) > 20
 for environment, program in (("dbt", "import dbt.version"), ("quality", "import soda, pandas")):
     subprocess.run([executable(environment), "-c", program], check=True)
 print(manifest_path())
+print(graph_path())
 print(docs_path())
 """
 
@@ -121,8 +122,8 @@ def test_whoever_runs_it_finds_everything_ready_in_a_file_system_that_cannot_be_
         image, READY, "--user", user, "--read-only", "--tmpfs=/tmp", "--network=none",
         "--env=AIRFLOW_HOME=/tmp/airflow",  # pragma: allowlist secret
     )  # fmt: skip
-    manifest, docs = printed.splitlines()[-2:]
-    assert manifest.startswith(f"{KEPT}/dbt/manifest-") and docs.startswith(f"{KEPT}/dbt/docs-")
+    for made, path in zip(("manifest", "graph", "docs"), printed.splitlines()[-3:], strict=True):
+        assert path.startswith(f"{KEPT}/dbt/{made}-")
 
 
 MADE = """
