@@ -221,7 +221,10 @@ class Run:
         bag = BundleDagBag(PROJECT_DIR / "dags", bundle_path=PROJECT_DIR, bundle_name="costs")
         assert not bag.import_errors, bag.import_errors
         self.dag = bag.dags[DAG_ID]
-        self.dag.get_task("dbt_build").exclude = LEFT_OUT
+        build = self.dag.get_task("dbt_build")
+        build.exclude = LEFT_OUT
+        # Two threads may look the same schema up at once, and count it twice.
+        build.dbt_cmd_flags = [*build.dbt_cmd_flags, "--threads", "1"]
         self.params = self.dag.params.dump() | {"source": "directory", "source_dir": str(source)}
         self.xcoms: dict[tuple[str, str], Any] = {}
         self.states: dict[str, str] = {}
