@@ -166,11 +166,7 @@ def _copy_tables(connection: psycopg.Connection, release_id: int, older: int) ->
 
     for layer, owner in SCHEMA_OWNERS.items():
         schema, other = release_schema(layer, release_id), release_schema(layer, older)
-        for (name,) in connection.execute(
-            "select relname from pg_class where relnamespace = %s::regnamespace "
-            "and relkind in ('r', 'v')",
-            (schema,),
-        ).fetchall():
+        for name in _relations(connection, schema):
             connection.execute(
                 sql.SQL("create table {} (like {} including all)").format(
                     sql.Identifier(other, name), sql.Identifier(schema, name)
@@ -208,13 +204,18 @@ def _forget_publication(grown: Grown) -> None:
                     sql.Identifier(schema), sql.Identifier(owner)
                 )
             )
-            for (name,) in connection.execute(
-                "select relname from pg_class where relnamespace = %s::regnamespace "
-                "and relkind in ('r', 'v')",
-                (schema,),
-            ).fetchall():
+            for name in _relations(connection, schema):
                 connection.execute(
                     sql.SQL("alter table {} owner to {}").format(
                         sql.Identifier(schema, name), sql.Identifier(owner)
                     )
                 )
+
+
+def _relations(connection: psycopg.Connection, schema: str) -> list[str]:
+    found = connection.execute(
+        "select relname from pg_class where relnamespace = %s::regnamespace "
+        "and relkind in ('r', 'v')",
+        (schema,),
+    ).fetchall()
+    return [name for (name,) in found]

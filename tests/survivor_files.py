@@ -35,6 +35,7 @@ NA_REAL = bytes.fromhex("7ff00000000007a2")
 NIL = struct.pack(">i", 254)
 UTF8, LATIN1, BYTES, ASCII = 1 << 15, 1 << 14, 1 << 13, 1 << 18
 
+# Whole numbers are doubles in upstream's files too.
 R_TYPES: dict[ColumnType, RType] = {
     "text": "character",
     "integer": "double",

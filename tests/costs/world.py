@@ -6,21 +6,11 @@ from pathlib import Path
 
 from psycopg import sql
 
-from include.ingestion.catalog import ColumnType, load_catalog
-from include.ingestion.reader import RType
+from include.ingestion.catalog import load_catalog
 from include.warehouse.connection import ConnectionSettings
 from include.warehouse.schemas import release_schema
 from tests.integration.survivor_world import open_world
-from tests.survivor_files import write_columns
-
-# Whole numbers are doubles in upstream's files too.
-R_TYPES: dict[ColumnType, RType] = {
-    "text": "character",
-    "integer": "double",
-    "double": "double",
-    "boolean": "logical",
-    "date": "Date",
-}
+from tests.survivor_files import R_TYPES, write_columns
 
 
 def write_world(warehouse: ConnectionSettings, folder: Path) -> Path:
