@@ -103,6 +103,7 @@ def bench(
     found: dict[str, SuiteResult] = {}
     seconds: dict[str, float] = {}
     failures: list[str] = []
+    path = state.folder / "benchmarks" / f"{started_at:%Y-%m-%dT%H-%M-%SZ}.json"
     with Workspace.opened(state, folder, console) as workspace:
         setting = Setting.now(
             started_at, workspace.postgres_version, f"survivoR of {workspace.source_folder.name}"
@@ -119,12 +120,13 @@ def bench(
             finally:
                 workspace.end_suite()
             seconds[name] = round(time.monotonic() - started, 1)
+            # After each suite, so that whoever interrupts the next keeps it.
+            write_json(path, setting, found, quick=quick, seconds=seconds, failures=failures)
+            if docs:
+                update_document(setting, found)
     console.print(f"\n{setting.sentence()}", markup=False)
-    path = state.folder / "benchmarks" / f"{started_at:%Y-%m-%dT%H-%M-%SZ}.json"
-    write_json(path, setting, found, quick=quick, seconds=seconds, failures=failures)
     console.print(f"All samples: {path}", markup=False, soft_wrap=True)
     if docs:
-        update_document(setting, found)
         console.print(f"Tables: {DOCUMENT}", markup=False, soft_wrap=True)
     return failures
 
