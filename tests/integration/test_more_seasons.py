@@ -9,29 +9,11 @@ from psycopg import sql
 
 from benchmarks.seasons import CODE, multiply_bronze, rekeyed_codes, write_seasons
 from include.ingestion.catalog import load_catalog
-from include.ingestion.load import load_bronze
-from include.ingestion.sources import SourceRequest, resolve_source
 from include.warehouse.connection import ConnectionSettings
-from include.warehouse.releases import open_release
-from include.warehouse.schemas import LOADER, OWNER
+from tests.integration.survivor_releases import load_release
 from tests.survivor_files import write_minimal_survivor
 
 COPIES = 12  # two digits, among them 1 and 11, which could be confused
-
-
-def _loaded(warehouse: ConnectionSettings, folder: Path) -> int:
-    source = resolve_source(SourceRequest(source="directory", directory=str(folder)))
-    with warehouse.connect(role=OWNER) as connection:
-        release_id = open_release(
-            connection,
-            source,
-            code_fingerprint="code",
-            target_layer="bronze",
-            triggered_by="a test",
-        )
-    with warehouse.connect(role=LOADER) as connection:
-        load_bronze(connection, release_id, source)
-    return release_id
 
 
 def test_files_and_database_agree(
@@ -39,7 +21,7 @@ def test_files_and_database_agree(
 ) -> None:
     real = write_minimal_survivor(tmp_path / "real")
     rows = write_seasons(real, tmp_path / "more", COPIES)
-    multiplied, loaded = _loaded(warehouse, real), _loaded(warehouse, tmp_path / "more")
+    multiplied, loaded = load_release(warehouse, real), load_release(warehouse, tmp_path / "more")
     with warehouse_admin.connect() as connection:
         assert multiply_bronze(connection, multiplied, COPIES) == rows
         for name in load_catalog().datasets:
