@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 
 import psycopg
 import pytest
@@ -26,6 +27,15 @@ def auditor(warehouse: ConnectionSettings) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+@pytest.fixture(params=["at once", "column by column"])
+def reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of any size is described alike."""
+    if request.param == "column by column":
+        module = import_module("include.quality.distributions.features")
+        monkeypatch.setattr(module, "CELLS_AT_ONCE", 1)
+
+
+@pytest.mark.usefixtures("reads")
 def test_features_are_those_of_the_table_beside_those_of_the_release_before(
     auditor: psycopg.Connection, build: Callable[..., int]
 ) -> None:
@@ -42,6 +52,7 @@ def test_features_are_those_of_the_table_beside_those_of_the_release_before(
     assert [bin_.label for bin_ in juror.bins] == ["false", "true"]
 
 
+@pytest.mark.usefixtures("reads")
 def test_a_feature_of_another_type_is_not_compared(
     auditor: psycopg.Connection, build: Callable[..., int]
 ) -> None:

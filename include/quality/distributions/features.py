@@ -17,6 +17,8 @@ FEW_VALUES = 12
 BINS = 20
 NUMBERS = ("integer", "bigint", "smallint", "double precision", "real", "numeric")
 WHOLE_NUMBERS = ("integer", "bigint", "smallint")
+# Both releases together. Today's tables are read at once; larger ones take no more memory.
+CELLS_AT_ONCE = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -98,23 +100,25 @@ def features(
     types = {
         name: kind for name, kind in types.items() if name not in keys and not name.endswith("_key")
     }
-    now = _read(connection, schema, table, types)
-    before = pd.DataFrame()
+    rows = _count_rows(connection, schema, table)
+    types_before: dict[str, str] = {}
     rows_before = None
-    if schema_before:
-        types_before = _types(connection, schema_before, table)
-        same = {name: kind for name, kind in types.items() if types_before.get(name) == kind}
-        if types_before:
-            before = _read(connection, schema_before, table, same)
-            rows_before = len(before)
-    return Features(
-        table=table,
-        rows=len(now),
-        rows_before=rows_before,
-        distributions=[
-            describe(name, kind, now[name], before.get(name)) for name, kind in types.items()
-        ],
-    )
+    if schema_before and (types_before := _types(connection, schema_before, table)):
+        rows_before = _count_rows(connection, schema_before, table)
+    same = {name: kind for name, kind in types.items() if types_before.get(name) == kind}
+    columns_at_once = max(1, CELLS_AT_ONCE // max(1, rows + (rows_before or 0)))
+    distributions: list[Distribution] = []
+    for start in range(0, len(types), columns_at_once):
+        names = list(types)[start : start + columns_at_once]
+        now = _read(connection, schema, table, {name: types[name] for name in names})
+        known = {name: same[name] for name in names if name in same}
+        before = pd.DataFrame()
+        if schema_before and known:
+            before = _read(connection, schema_before, table, known)
+        distributions += [
+            describe(name, types[name], now[name], before.get(name)) for name in names
+        ]
+    return Features(table, rows, rows_before, distributions)
 
 
 def describe(name: str, kind: str, now: pd.Series, before: pd.Series | None = None) -> Distribution:
@@ -158,6 +162,12 @@ def _types(connection: psycopg.Connection, schema: str, table: str) -> dict[str,
     return {str(name): str(kind) for name, kind in found}
 
 
+def _count_rows(connection: psycopg.Connection, schema: str, table: str) -> int:
+    query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
+    ((rows,),) = connection.execute(query).fetchall()
+    return int(rows)
+
+
 def _read(
     connection: psycopg.Connection, schema: str, table: str, types: dict[str, str]
 ) -> pd.DataFrame:
@@ -176,6 +186,8 @@ def _read(
         # The text None is a value.
         keep_default_na=False,
         na_values=[""],
+        # Null in the only column that is read.
+        skip_blank_lines=False,
     )
     flags = [name for name, kind in types.items() if kind == "boolean"]
     return found.assign(**{name: found[name].map({"t": "true", "f": "false"}) for name in flags})

@@ -28,7 +28,7 @@ EXPECTATIONS = [
             'is_returnee', 'appearance_number', 'original_tribe_minority_rate'
         )
         group by feature.name
-        having count(distinct feature.value) < 2
+        having min(feature.value) is not distinct from max(feature.value)
         """,
     ),
     # Targets

@@ -11,9 +11,37 @@ from typing import Any
 import great_expectations.expectations as gxe
 from great_expectations.expectations import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
+from great_expectations.validator.validator import ValidationDependencies
 
 CRITICAL = FailureSeverity.CRITICAL
 WARNING = FailureSeverity.WARNING
+
+ROWS = "unexpected_rows_query.table"
+
+
+class QueryFindsNoRows(gxe.UnexpectedRowsExpectation):
+    """Expect a query to find nothing.
+
+    Great Expectations runs such a query twice, for the number of rows and for the rows, which it
+    shows in a complete result only. Here they are asked for only then.
+    """
+
+    def get_validation_dependencies(
+        self, execution_engine: Any = None, runtime_configuration: Any = None
+    ) -> ValidationDependencies:
+        """Return what is asked of the warehouse for the result that is wanted."""
+        needed = super().get_validation_dependencies(execution_engine, runtime_configuration)
+        if needed.result_format["result_format"] != "COMPLETE":
+            needed.remove_metric_configuration(ROWS)
+        return needed
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: Any = None,
+        execution_engine: Any = None,
+    ) -> Any:
+        return super()._validate({ROWS: None, **metrics}, runtime_configuration, execution_engine)
 
 
 def key(*columns: str) -> list[Expectation]:
@@ -89,6 +117,4 @@ def no_rows(sentence: str, query: str, severity: FailureSeverity = CRITICAL) -> 
 
     Great Expectations names `{batch}` itself, except in a query with a join, which must.
     """
-    return gxe.UnexpectedRowsExpectation(
-        unexpected_rows_query=query, description=sentence, severity=severity
-    )
+    return QueryFindsNoRows(unexpected_rows_query=query, description=sentence, severity=severity)
