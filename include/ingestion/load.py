@@ -1,9 +1,9 @@
 """Load one source into the bronze schema of one release: everything, or nothing.
 
-All files are fetched, read and held against the contract before the first row is written; then one
-transaction creates and fills every table. In between the rows lie in the task's temporary folder,
-in the form in which COPY takes them, so that each file is read once and memory holds one dataset at
-a time. What happened is recorded in `ops` in any case.
+All files are fetched first. Then one transaction takes dataset after dataset, holds it against the
+contract and writes it, while the next file is read; it is committed when every dataset has passed.
+So each file is read once, and memory holds two datasets. What happened is recorded in `ops` in any
+case.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
@@ -43,10 +43,6 @@ from include.warehouse.schemas import release_schema
 log = logging.getLogger(__name__)
 
 ROW_NUMBER, RELEASE_ID = "_row_number", "_release_id"
-
-# Rows repeat themselves: a sixth of the bytes to write, and to find room for, at no cost in time.
-COMPRESSION = "lz4"
-BYTES_AT_ONCE = 2**18
 
 
 class BronzeReport(BaseModel):
@@ -100,16 +96,23 @@ def load_bronze(
             if source.note:
                 on_progress(f"source  {source.note}")
             fetched = fetch(source, catalog.datasets.keys(), folder, on_progress)
-            published = _published(connection, catalog)
-            keep = partial(_keep_rows, folder, release_id)
-            shapes = inspect(catalog, source, fetched, published, accept_falls, drift, keep)
-            drift += check_sizes(catalog, shapes, published, accept_falls)
-            for finding in drift:
-                on_progress(f"drift   {finding.severity}  {finding.kind}  {finding}")
-            refuse_blocking(drift)
-            rows = sum(shape.rows for shape in shapes.values())
             with connection.transaction():
-                _write_tables(connection, release_id, folder, shapes, on_progress)
+                _drop_tables(connection, release_id)
+                published = _published(connection, catalog)
+                numbers = count(1)
+
+                def write(table: Table, shape: Shape) -> None:
+                    _write_table(connection, release_id, table, shape)
+                    on_progress(
+                        f"bronze  {next(numbers):2}/{len(fetched.files)}  {table.name}  "
+                        f"{shape.rows:,} rows"
+                    )
+
+                shapes = inspect(catalog, source, fetched, published, accept_falls, drift, write)
+                drift += check_sizes(catalog, shapes, published, accept_falls)
+                for finding in drift:
+                    on_progress(f"drift   {finding.severity}  {finding.kind}  {finding}")
+                refuse_blocking(drift)
                 _record(connection, release_id, source, started_at, shapes, drift)
                 _record_files(connection, release_id, source, fetched, shapes)
     except BaseException as error:
@@ -119,20 +122,20 @@ def load_bronze(
             with connection.transaction():
                 _record(connection, release_id, source, started_at, {}, drift, error)
         raise
+    rows = sum(shape.rows for shape in shapes.values())
     on_progress(f"bronze  {rows:,} rows in {len(shapes)} tables")
     return BronzeReport(datasets=len(shapes), rows=rows, drift=drift)
 
 
 def _published(connection: psycopg.Connection, catalog: Catalog) -> dict[str, Published]:
-    with connection.transaction():
-        found = connection.execute(
-            """
-            select dataset, rows, seasons, case when source_kind <> 'snapshot' then r_types end
-            from ops.dataset_versions
-            join ops.published_layers using (release_id)
-            where layer = 'bronze'
-            """
-        ).fetchall()
+    found = connection.execute(
+        """
+        select dataset, rows, seasons, case when source_kind <> 'snapshot' then r_types end
+        from ops.dataset_versions
+        join ops.published_layers using (release_id)
+        where layer = 'bronze'
+        """
+    ).fetchall()
     return {
         name: Published(
             rows=rows,
@@ -191,54 +194,48 @@ def inspect(
     published: Mapping[str, Published],
     accept_falls: Collection[str],
     drift: list[Drift],
-    keep: Callable[[Table, Shape], None],
+    write: Callable[[Table, Shape], None],
 ) -> dict[str, Shape]:
     """Read every dataset; add what differs from the catalogue to `drift`.
 
     Args:
-        keep: takes what may be loaded; memory has no room for it until the last is read.
+        write: called with each dataset that may be loaded.
     """
     drift += check_datasets(catalog, fetched.files.keys(), fetched.unknown, source.kind)
     shapes = {}
-    for name, dataset in catalog.datasets.items():
-        if name in fetched.files:
-            table = fetched.read(name)
-            shapes[name], found = check_columns(
-                name,
-                dataset,
-                table,
-                source.kind,
-                published.get(name),
-                accept_falls=name in accept_falls,
-            )
-            drift += found
-            # Once something is blocking, nothing will be loaded; and what does not fit its type
-            # cannot be encoded.
-            if not any(finding.severity == "blocking" for finding in drift):
-                keep(table, shapes[name])
-            del table  # before the next is read
+    names = [name for name in catalog.datasets if name in fetched.files]
+    for table in _read_ahead(fetched, names):
+        shapes[table.name], found = check_columns(
+            table.name,
+            catalog.datasets[table.name],
+            table,
+            source.kind,
+            published.get(table.name),
+            accept_falls=table.name in accept_falls,
+        )
+        drift += found
+        # Once something is blocking, nothing will be loaded; and what does not fit its type cannot
+        # be encoded.
+        if not any(finding.severity == "blocking" for finding in drift):
+            write(table, shapes[table.name])
+        del table  # before the next but one is read
     return shapes
 
 
-def _keep_rows(folder: Path, release_id: int, table: Table, shape: Shape) -> None:
-    with pa.output_stream(_rows_file(folder, table.name), compression=COMPRESSION) as file:
-        file.write(HEADER)
-        for rows in encoded_rows(table.frame, shape.columns, release_id):
-            file.write(rows)
-        file.write(TRAILER)
+def _read_ahead(fetched: FetchedSource, names: Sequence[str]) -> Iterator[Table]:
+    """Give one dataset after the other, and read the next one meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = [reader.submit(fetched.read, name) for name in names[:1]]
+        for following in (*names[1:], None):
+            table = coming.pop().result()
+            if following:
+                coming.append(reader.submit(fetched.read, following))
+            yield table
+            del table
 
 
-def _rows_file(folder: Path, dataset: str) -> Path:
-    return folder / f"{dataset}.rows"
-
-
-def _write_tables(
-    connection: psycopg.Connection,
-    release_id: int,
-    folder: Path,
-    shapes: Mapping[str, Shape],
-    on_progress: Callable[[str], None],
-) -> None:
+def _drop_tables(connection: psycopg.Connection, release_id: int) -> None:
+    """Drop what an earlier attempt left."""
     schema = release_schema("bronze", release_id)
     leftovers = connection.execute(
         "select tablename from pg_tables where schemaname = %s", (schema,)
@@ -246,14 +243,12 @@ def _write_tables(
     for (leftover,) in leftovers:
         # Without cascade: a release that readers see has views on it and must not be reloaded.
         connection.execute(sql.SQL("drop table {}").format(sql.Identifier(schema, leftover)))
-    for number, (name, shape) in enumerate(shapes.items(), start=1):
-        _write_table(connection, sql.Identifier(schema, name), shape, _rows_file(folder, name))
-        on_progress(f"bronze  {number:2}/{len(shapes)}  {name}  {shape.rows:,} rows")
 
 
 def _write_table(
-    connection: psycopg.Connection, target: sql.Identifier, shape: Shape, rows: Path
+    connection: psycopg.Connection, release_id: int, table: Table, shape: Shape
 ) -> None:
+    target = sql.Identifier(release_schema("bronze", release_id), table.name)
     types = {column: POSTGRES_TYPES[kind] for column, kind in shape.columns.items()}
     types |= {ROW_NUMBER: "integer", RELEASE_ID: "integer"}
     definitions = [
@@ -264,12 +259,13 @@ def _write_table(
         sql.SQL("create table {} ({})").format(target, sql.SQL(", ").join(definitions))
     )
     with (
-        pa.input_stream(rows, compression=COMPRESSION) as file,
         connection.cursor() as cursor,
         cursor.copy(sql.SQL("copy {} from stdin (format binary)").format(target)) as copy,
     ):
-        while piece := file.read(BYTES_AT_ONCE):
-            copy.write(piece)
+        copy.write(HEADER)
+        for rows in encoded_rows(table.frame, shape.columns, release_id):
+            copy.write(rows)
+        copy.write(TRAILER)
     # dbt runs next, and plans badly on a table without statistics.
     connection.execute(sql.SQL("analyze {}").format(target))
 

@@ -508,13 +508,13 @@ def test_a_source_that_is_gone_is_recorded(
     assert query(loader, statement, release_id) == [("failed",)]
 
 
-def test_memory_holds_one_dataset_at_a_time(
+def test_memory_holds_two_datasets_at_a_time(
     survivor: Path,
     loader: psycopg.Connection,
     opened: Callable[[ResolvedSource], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No table may outlive the reading of the next, and none is read twice."""
+    """One is written while the next is read, and none is read twice."""
     real, most = load.fetch, 0
     frames: list[weakref.ref[pd.DataFrame]] = []
 
@@ -536,7 +536,7 @@ def test_memory_holds_one_dataset_at_a_time(
     monkeypatch.setattr(load, "fetch", watching)
     load_bronze(loader, opened(source := resolved(survivor)), source, on_progress=silent)
     assert len(frames) == 21
-    assert most == 1
+    assert most <= 2
 
 
 def test_real_files_are_copied_value_by_value(
