@@ -26,11 +26,11 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
     for tool, title in TITLES.items():
         importing = Case(
             "audits", f"{tool}_imports", f"{title}: start and imports alone",
-            partial(_import, tool), repetitions=5, quick_repetitions=1,
+            partial(_import, tool), repetitions=3, quick_repetitions=1,
         )  # fmt: skip
         auditing = Case(
             "audits", tool, f"{title}: the whole audit", partial(_audit, workspace, tool),
-            repetitions=5, quick_repetitions=1, baseline=importing.name,
+            repetitions=3, quick_repetitions=1, baseline=importing.name,
         )  # fmt: skip
         cases += [importing, auditing]
     return cases

@@ -50,7 +50,7 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
         Case(
             "parsing", file.stem, "read in a new process",
             partial(_parse, workspace, environment, other, file),
-            repetitions=5, quick_repetitions=1, most_seconds=MOST_SECONDS,
+            repetitions=3, quick_repetitions=1, most_seconds=MOST_SECONDS,
         )
         for file in sorted((PROJECT / "dags").glob("*.py"))
     ]  # fmt: skip

@@ -50,7 +50,7 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
     pipeline = Pipeline.prepared(workspace, with_dag_test=not quick)
     bare = Case(
         "pipeline", "bare", "bare: one Python process, the two audits at once",
-        partial(pipeline.run_bare, audits_at_once=True), repetitions=3,
+        pipeline.run_bare, repetitions=3,
     )  # fmt: skip
     once = partial(Case, "pipeline", repetitions=1, quick_repetitions=0, baseline=bare.name)
     return [
@@ -58,10 +58,6 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
         Case(
             "pipeline", "scheduler", "the scheduler with LocalExecutor", pipeline.run_scheduled,
             repetitions=3, baseline=bare.name, target=1.7,
-        ),
-        once(
-            "bare_in_turns", "bare, one audit after the other",
-            partial(pipeline.run_bare, audits_at_once=False),
         ),
         once("dag_test", "`dag.test()`", pipeline.run_dag_test),
         once(
@@ -93,7 +89,7 @@ class Pipeline:
         """Return the parameters of a run that builds a release whatever is there already."""
         return RunOptions(source="directory", source_dir=self.source_folder, force=True).conf()
 
-    def run_bare(self, *, audits_at_once: bool) -> Sample:
+    def run_bare(self) -> Sample:
         """Run it without Airflow."""
         build = dbt_command(self.airflow)
         build.forget()
@@ -105,7 +101,6 @@ class Pipeline:
             source_folder=str(self.source_folder),
             build=asdict(build),
             folder=str(folder),
-            audits_at_once=audits_at_once,
         )
 
     def run_scheduled(self) -> Sample:
@@ -176,9 +171,8 @@ def bare(
     source_folder: str,
     build: Mapping[str, Any],
     folder: str,
-    audits_at_once: bool,
 ) -> dict[str, float]:
-    """Do what the tasks do, one after the other; returns the seconds of each stage.
+    """Do what the tasks do, the audits at once; returns the seconds of each stage.
 
     Raises:
         RuntimeError: the release was not published.
@@ -211,7 +205,7 @@ def bare(
         with _timed(parts, stage), working_on(settings, release_id, stage, shared=True):
             quality.audit_with_great_expectations(release_id, settings, Path(folder), on_line=print)
 
-    with ThreadPoolExecutor(2 if audits_at_once else 1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         audits = (audit_with_soda, audit_with_great_expectations)
         for audit in [pool.submit(audit) for audit in audits]:
             audit.result()

@@ -38,7 +38,7 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
                 f"{name}_{copies}",
                 f"{title}, {copies}{growth.TIMES} the seasons",
                 partial(_on_size, workspace, copies, name),
-                repetitions=9,
+                repetitions=5,
                 quick_repetitions=3,
                 baseline=None if copies == sizes[0] else baseline,
                 most_seconds=MOST_SECONDS,
