@@ -79,7 +79,9 @@ def main(
     """Measure the pipeline; a target that is missed is no error, a case that fails is."""
     signal.signal(signal.SIGTERM, _interrupt)
     known = suites()
-    chosen = only.replace(",", " ").split() or list(known)
+    chosen = only.replace(",", " ").split() or [
+        name for name, module in known.items() if not (quick and hasattr(module, "NOT_QUICK"))
+    ]
     if unknown := set(chosen) - known.keys():
         raise typer.BadParameter(f"no {', '.join(sorted(unknown))} among {', '.join(known)}")
     if docs and quick:

@@ -33,7 +33,7 @@ def suite(workspace: Workspace, quick: bool) -> list[Case]:
     case = partial(Case, "bronze")
     others = [
         ("execute_values", "psycopg2's execute_values, 1,000 rows at once", 2, 1),
-        ("to_sql", "pandas.to_sql", 1, 1),
+        ("to_sql", "pandas.to_sql", 1, 0),
         ("executemany", "psycopg2's executemany", 1, 0),
     ]
     return [
