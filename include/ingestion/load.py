@@ -255,8 +255,11 @@ def _write_table(
         sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))
         for column, kind in types.items()
     ]
+    # Nothing changes in it later: autovacuum would read it all again, and hold off its publication.
     connection.execute(
-        sql.SQL("create table {} ({})").format(target, sql.SQL(", ").join(definitions))
+        sql.SQL("create table {} ({}) with (autovacuum_enabled = false)").format(
+            target, sql.SQL(", ").join(definitions)
+        )
     )
     with (
         connection.cursor() as cursor,

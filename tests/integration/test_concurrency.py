@@ -122,14 +122,31 @@ def test_a_long_query_holds_off_the_change_and_nobody_else(
     assert reader.execute("select answer from gold.features").fetchone() == (expected,)
 
 
-def test_autovacuum_on_a_new_table_costs_no_second_try(
+def test_autovacuum_leaves_the_tables_of_a_release_alone(
+    survivor_warehouse: ConnectionSettings,
+) -> None:
+    """It would read every one of them again, and hold off their publication meanwhile."""
+    with survivor_warehouse.connect() as connection:
+        found = connection.execute(
+            """
+            select nspname, relname, reloptions
+            from pg_class
+            join pg_namespace on pg_namespace.oid = relnamespace
+            where relkind = 'r' and nspname ~ '^(bronze|silver|gold)_r'
+            """
+        ).fetchall()
+    assert {schema for schema, _, _ in found} == {"bronze_r1", "silver_r1", "gold_r1"}
+    assert {tuple(options or ()) for _, _, options in found} == {("autovacuum_enabled=false",)}
+
+
+def test_a_vacuum_of_a_new_table_costs_no_second_try(
     owner: psycopg.Connection,
     warehouse: ConnectionSettings,
     warehouse_admin: ConnectionSettings,
     build: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It gives way to nobody who waits less than a second, and works on a large one for minutes."""
+    """Autovacuum, too, still comes to the seeds, and gives way only to who waits for a second."""
     release = build()
     monkeypatch.setattr(publication, "GIVE_UP_AFTER_SECONDS", 0)
 
