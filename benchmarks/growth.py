@@ -42,8 +42,9 @@ OLDER = 5
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 MOST_EXPONENT = 1.05
-# Within which a peak of memory counts as the same.
+# Within which a peak of memory counts as the same, and below which a larger one does not matter.
 MOST_MEMORY_RATIO = 1.25
+SMALL_MIB = 16
 
 STAGES = {
     "read": "bronze: read the files once",
@@ -116,7 +117,7 @@ class GrowthResult:
                 (smallest.sample.peak_mib, largest.sample.peak_mib),
                 (smallest.server_mib, largest.server_mib),
             )
-            if before
+            if before and after > SMALL_MIB
         ]
         return max(ratios, default=1)
 
