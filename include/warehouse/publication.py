@@ -25,8 +25,8 @@ from include.warehouse.schemas import OWNER, REFERENCE, Layer, release_schema
 # every later query: so wait briefly, step aside, and try again.
 LOCK_TIMEOUT = "250ms"
 
-# Nobody queues for the tables of a new release. Autovacuum, which comes to seeds and, before
-# transaction numbers wrap around, to all, makes way for who has waited `deadlock_timeout`, a second.
+# Nobody queues for the tables of a new release. Autovacuum comes to seeds and, before transaction
+# numbers wrap around, to all; it makes way for who has waited `deadlock_timeout`, a second.
 LOCK_TIMEOUT_OF_TABLES = "3s"
 
 RETRY_PAUSE_SECONDS = (0.5, 2.0)

@@ -1,8 +1,8 @@
 """Imports once what each task would import again to read a DAG file.
 
-A scheduler with its LocalExecutor, a DAG processor and a worker load their plugins when they start
-and fork afterwards: whatever is imported by then, their children need not look for. Nothing of
-`include` may be among it, since a running Airflow must see our changes.
+A scheduler with its LocalExecutor and a DAG processor load their plugins when they start and fork
+afterwards: whatever is imported by then, their children need not look for. Nothing of `include` may
+be among it, since a running Airflow must see our changes.
 """
 
 from __future__ import annotations
