@@ -151,6 +151,8 @@ def test_great_expectations_passes_a_sound_release_with_warnings(
     }
     assert set(results.values()) == {"passed", "warned"}
     assert PASSWORD not in "\n".join(report)
+    # The rows that a query finds are asked for only then.
+    assert re.search(r"found \d+; such as name=\w+, value=", "\n".join(report))
 
     pages = list((tmp_path / "docs").rglob("*.html"))
     index = (tmp_path / "docs" / "index.html").read_text(encoding="utf-8")

@@ -310,6 +310,8 @@ def test_a_14_row_boot_mapping_is_refused_with_and_without_a_published_release(
     first = opened(resolved(broken))
     with pytest.raises(ContractViolation, match="boot_mapping: it covers 1 of 3 seasons"):
         load_bronze(loader, first, resolved(broken), on_progress=silent)
+    # It shows when every dataset was written.
+    assert tables_of(loader, first) == set()
 
     good = opened(resolved(survivor))
     load_bronze(loader, good, resolved(survivor), on_progress=silent)
